@@ -1,0 +1,229 @@
+"""Every exception that dashnb raises, in one tree.
+
+    DashnbError
+    ├── ConfigurationError          a setting is missing or makes no sense
+    ├── ToolDefinitionError         a Python function cannot be offered as a tool
+    ├── ProtocolError               the server sent something that is not the Assistant API
+    ├── ConnectionFailed            no answer: refused, timed out, broken off
+    ├── APIError                    the server answered with an error
+    │   ├── BadRequestError         400
+    │   ├── AuthenticationError     401
+    │   ├── AccessDeniedError       403
+    │   ├── NotFoundError           404
+    │   ├── ConflictError           409
+    │   ├── RateLimitError          429
+    │   └── ServerError             5xx
+    ├── StreamError                 a stream broke off or carried an `error` event
+    ├── RunError                    a run ended, but not with `completed`
+    ├── RunInterrupted              a person stopped the run
+    ├── WaitTimeout                 a run did not end in the time it was given
+    └── StoreError                  the database of the embedded API or of the ledger cannot be used
+
+An error carries the facts as attributes; its message says what happened and what to do next, in at
+most three lines. In a notebook or in IPython it is shown as those lines, without a traceback.
+
+Sources: Assistant API reference, "Errors" (HTTP status and ``code``); "Run object" (``last_error``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dashnb.protocol.state import RunState
+
+
+class DashnbError(Exception):
+    """Base class of everything that dashnb raises on purpose."""
+
+    def _render_traceback_(self) -> list[str]:
+        """The lines that IPython shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigurationError(DashnbError):
+    """A setting is missing, misspelt or contradicts another one; the message names where it came from."""
+
+
+class ToolDefinitionError(DashnbError):
+    """A Python function cannot be offered as a tool; the message names the parameter and the reason."""
+
+
+class ProtocolError(DashnbError):
+    """The server sent something that is not the Assistant API: HTML, cut JSON, an object without an id.
+
+    Attributes:
+        state: What had arrived before, when it happened in a stream.
+    """
+
+    def __init__(self, message: str, *, state: RunState | None = None) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class ConnectionFailed(DashnbError):
+    """No answer: the connection was refused, timed out or broke off before the answer was complete."""
+
+
+class APIError(DashnbError):
+    """The server answered with an error.
+
+    Attributes:
+        status_code: HTTP status, such as 404; 0 for an error inside a stream.
+        code: The platform's code, such as ``InvalidApiKey``; ``""`` where the answer had none.
+        message: The platform's own words.
+        request_id: What the platform's support asks for; ``""`` where the answer had none.
+    """
+
+    remedy = "Check the request; the reference of the Assistant API lists the codes."
+
+    def __init__(
+        self, message: str, *, status_code: int = 0, code: str = "", request_id: str = "", remedy: str | None = None
+    ) -> None:
+        self.status_code = status_code
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+        if remedy is not None:
+            self.remedy = remedy
+        super().__init__(self._explain())
+
+    def _explain(self) -> str:
+        status = f"HTTP {self.status_code}" if self.status_code else ""
+        facts = " ".join(part for part in (status, self.code) if part)
+        request = f" (request_id {self.request_id})" if self.request_id else ""
+        return f"{facts}: {self.message}{request}\n{self.remedy}"
+
+
+class BadRequestError(APIError):
+    """HTTP 400: the request is wrong, or its content was refused."""
+
+    remedy = "Correct the named parameter and send the request again."
+
+
+class AuthenticationError(APIError):
+    """HTTP 401: the key is missing, wrong, or belongs to another region."""
+
+    remedy = "Check DASHSCOPE_API_KEY and its region (cloud or cloud-intl), or work without a key: connect local."
+
+
+class AccessDeniedError(APIError):
+    """HTTP 403: the key is good but may not do this."""
+
+    remedy = "Ask for access to the model or workspace in the Model Studio console, or choose another one."
+
+
+class NotFoundError(APIError):
+    """HTTP 404: the assistant, thread, message, run, step, model or workspace does not exist here."""
+
+    remedy = "Check the id, and that it was made on the service you are connected to (%assistant status)."
+
+
+class ConflictError(APIError):
+    """HTTP 409: the object is busy or has changed."""
+
+    remedy = "Wait until the other request has ended, then try again."
+
+
+class RateLimitError(APIError):
+    """HTTP 429: too many requests or tokens in a minute.
+
+    Attributes:
+        retry_after: Seconds the server asked to wait, or None.
+    """
+
+    remedy = "Wait a minute and try again; a run that was already made goes on by itself."
+    retry_after: float | None = None
+
+
+class ServerError(APIError):
+    """HTTP 5xx: the service failed."""
+
+    remedy = "Try again in a moment; if it stays, report the request_id."
+
+
+class StreamError(DashnbError):
+    """A stream of events broke off, or the server ended it with an ``error`` event.
+
+    The run itself may go on at the server: ``client.runs.recover(error.state)`` reads its end.
+
+    Attributes:
+        state: Everything that had arrived: text, steps, ids.
+        code: The code of the ``error`` event, ``""`` if the connection broke.
+        request_id: The request id of the ``error`` event.
+    """
+
+    def __init__(self, message: str, *, state: RunState | None = None, code: str = "", request_id: str = "") -> None:
+        super().__init__(message)
+        self.state = state
+        self.code = code
+        self.request_id = request_id
+
+
+class RunError(DashnbError):
+    """A run ended as ``failed``, ``expired``, ``cancelled`` or ``incomplete``.
+
+    Attributes:
+        state: The run as far as it came; its text and steps are kept.
+        code: ``last_error.code`` of the run, ``""`` if it has none.
+    """
+
+    def __init__(self, message: str, *, state: RunState, code: str = "") -> None:
+        super().__init__(message)
+        self.state = state
+        self.code = code
+
+
+class RunInterrupted(DashnbError):
+    """A person stopped the run: reading ended, the run was cancelled or left behind, what arrived is kept.
+
+    Attributes:
+        state: The run as far as it came.
+    """
+
+    def __init__(self, message: str, *, state: RunState) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class WaitTimeout(DashnbError):
+    """A run did not end in the time it was given. The run goes on; wait again with its id."""
+
+
+class StoreError(DashnbError):
+    """The database of the embedded API or of the ledger cannot be used; it is left as it was."""
+
+
+# One table for both directions: the client raises these classes, the embedded API sends these statuses.
+STATUS_ERRORS: dict[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: AccessDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    429: RateLimitError,
+}
+
+# Codes whose cause is not what their status says, with what a person can do.
+CODE_REMEDIES: dict[str, str] = {
+    "Arrearage": "Settle the account in the Alibaba Cloud console, or connect local to go on without it.",
+    "DataInspectionFailed": "The content inspection refused the text; word it differently.",
+    "NOT AUTHORIZED": "Name a workspace that the key may use: DASHSCOPE_WORKSPACE or workspace=….",
+    "WorkSpaceNotFound": "Check the workspace id in DASHSCOPE_WORKSPACE or workspace=….",
+    "ModelNotFound": "Choose a model that this service offers; some have been withdrawn.",
+    "AllocationQuota.FreeTierOnly": "The free quota is used up; allow paid use in the console.",
+    "CommodityNotPurchased": "Activate Model Studio in the console, then try again.",
+    "PrepaidBillOverdue": "Settle the bill in the Alibaba Cloud console.",
+    "PostpaidBillOverdue": "Settle the bill in the Alibaba Cloud console.",
+}
+
+
+def api_error(status_code: int, *, code: str, message: str, request_id: str = "") -> APIError:
+    """The exception for an error answer, by its HTTP status and platform code.
+
+    >>> error = api_error(401, code="InvalidApiKey", message="Invalid API-key provided.", request_id="r-1")
+    >>> type(error).__name__, error.status_code, error.code
+    ('AuthenticationError', 401, 'InvalidApiKey')
+    """
+    kind = STATUS_ERRORS.get(status_code) or (ServerError if status_code >= 500 else APIError)
+    return kind(message, status_code=status_code, code=code, request_id=request_id, remedy=CODE_REMEDIES.get(code))

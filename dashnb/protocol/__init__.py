@@ -1,0 +1,5 @@
+"""What goes over the wire, pure: no input or output, no clock, no randomness.
+
+bytes → sse → events → state          and, on the embedded side, events → sse → bytes
+objects, requests, operations: what travels and where it goes; lifecycle: which status may follow which
+"""

@@ -1,0 +1,203 @@
+"""What may be sent: the bodies and queries of the operations, with the documented limits.
+
+Unknown fields are accepted and ignored, as clients in other languages send more than is documented.
+
+Sources: the parameter tables of each reference page; "Errors" for the ranges of the sampling parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+METADATA_PAIRS = 16
+METADATA_KEY_CHARACTERS = 64
+METADATA_VALUE_CHARACTERS = 512
+PAGE_DEFAULT = 20
+PAGE_LIMIT = 100
+LAST_MESSAGES = 10
+RESERVED_FUNCTION_NAMES = frozenset({"search"})
+
+
+def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    if len(metadata) > METADATA_PAIRS:
+        raise ValueError(f"at most {METADATA_PAIRS} pairs are allowed, got {len(metadata)}")
+    for key, value in metadata.items():
+        if len(key) > METADATA_KEY_CHARACTERS:
+            raise ValueError(f"the key {key[:20]!r}… is longer than {METADATA_KEY_CHARACTERS} characters")
+        if isinstance(value, (dict, list)):
+            raise ValueError(f"the value of {key!r} must be a string")
+        if len(str(value)) > METADATA_VALUE_CHARACTERS:
+            raise ValueError(f"the value of {key!r} is longer than {METADATA_VALUE_CHARACTERS} characters")
+    return metadata
+
+
+def _or(empty: Any) -> BeforeValidator:
+    """Reads null as the given empty value: the official SDK sends null for what was left out."""
+    return BeforeValidator(lambda value: empty() if value is None else value)
+
+
+Metadata = Annotated[dict[str, Any], _or(dict), AfterValidator(_check_metadata)]
+FileIds = Annotated[list[str], _or(list)]
+Temperature = Annotated[float, Field(ge=0, lt=2)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+TopK = Annotated[int, Field(ge=0)]
+Tokens = Annotated[int, Field(ge=1)]
+
+
+class Body(BaseModel):
+    """Base of all request bodies."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+class FunctionSpec(Body):
+    """The function of a function tool."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(min_length=1)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _allowed(self) -> FunctionSpec:
+        if self.name in RESERVED_FUNCTION_NAMES:
+            raise ValueError(f"a function may not be called {self.name!r}; choose another name")
+        return self
+
+
+class ToolSpec(Body):
+    """A tool definition. Unknown types pass, as plugins are named by their own ids."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(min_length=1)
+    function: FunctionSpec | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> ToolSpec:
+        if self.type == "function" and self.function is None:
+            raise ValueError("a tool of type 'function' needs the field 'function'")
+        return self
+
+
+class Sampling(Body):
+    """The parameters that shape the model's choice of words."""
+
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    max_tokens: Tokens | None = None
+
+
+class AssistantUpdate(Sampling):
+    """Body of "Update an assistant": what is left out keeps its value, ``tools: []`` clears the list."""
+
+    model: Annotated[str, Field(min_length=1)] | None = None
+    name: str | None = None
+    description: str | None = None
+    instructions: str | None = None
+    tools: list[ToolSpec] | None = None
+    file_ids: FileIds = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class AssistantCreate(AssistantUpdate):
+    """Body of "Create an assistant"."""
+
+    model: str = Field(min_length=1)
+
+
+class MessageCreate(Body):
+    """Body of "Create a message"."""
+
+    content: str = Field(min_length=1)
+    role: Literal["user", "assistant"] = "user"
+    file_ids: FileIds = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class ThreadCreate(Body):
+    """Body of "Create a thread". Clients also send nothing, ``{}`` or the JSON text ``""``."""
+
+    messages: Annotated[list[MessageCreate], _or(list)] = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing(cls, value: Any) -> Any:
+        return value or {}
+
+
+class MetadataUpdate(Body):
+    """Body of the updates of threads, messages and runs."""
+
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class TruncationStrategy(Body):
+    """How much of the thread reaches the model."""
+
+    type: Literal["last_messages"] = "last_messages"
+    last_messages: Annotated[int, Field(ge=1)] | None = LAST_MESSAGES
+
+
+class RunCreate(Sampling):
+    """Body of "Create a run". ``response_format`` is accepted and ignored: one SDK always sends it."""
+
+    assistant_id: str = Field(min_length=1)
+    model: Annotated[str, Field(min_length=1)] | None = None
+    instructions: str | None = None
+    additional_instructions: str | None = None
+    additional_messages: Annotated[list[MessageCreate], _or(list)] = Field(default_factory=list)
+    tools: list[ToolSpec] | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    stream: Annotated[bool, _or(bool)] = False
+    truncation_strategy: TruncationStrategy | None = None
+    max_prompt_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+
+
+class ThreadRunCreate(RunCreate):
+    """Body of "Create a thread and run"."""
+
+    thread: Annotated[ThreadCreate, _or(dict)] = Field(default_factory=ThreadCreate)
+
+
+class ToolOutput(Body):
+    """The result of one function call; without an id, outputs and calls pair by position."""
+
+    tool_call_id: Annotated[str, _or(str)] = ""
+    output: str
+
+
+class ToolOutputs(Body):
+    """Body of "Submit tool outputs"."""
+
+    tool_outputs: list[ToolOutput] = Field(min_length=1)
+    stream: Annotated[bool, _or(bool)] = False
+
+
+class FileAttach(Body):
+    """Body of "Attach a file to an assistant"."""
+
+    file_id: str = Field(min_length=1)
+
+
+class ListQuery(Body):
+    """Query of every list."""
+
+    limit: int = Field(default=PAGE_DEFAULT, ge=1, le=PAGE_LIMIT)
+    order: Literal["asc", "desc"] = "desc"
+    after: str | None = None
+    before: str | None = None
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> ListQuery:
+        if self.after and self.before:
+            raise ValueError("'after' and 'before' exclude each other")
+        return self

@@ -1,0 +1,439 @@
+"""What the events of a run add up to.
+
+A `RunState` starts empty, takes the events of one run in order (over several streams, if functions
+were called in between) and always shows the sum: text, steps, tool calls, usage, status, times.
+
+The merge rules:
+
+* The last name wins over the object: a step is completed by the event ``thread.run.step.completed``
+  even if the object in it says ``in_progress``.
+* A message delta is appended to the part with its ``index``, else to the part at its position.
+* A step delta is appended to the call with its ``index``, else to the call at its position. All
+  payload keys of one call (``quark_search``, ``plugin_name``) are one record.
+* The completed message, and a finished step that shows its calls, replace what was merged.
+* Unknown events change nothing.
+
+Times are given by the caller in milliseconds, on any clock that never goes back.
+
+Sources: streaming events reference; Runs reference, streamed answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dashnb.protocol.events import RunEvent
+from dashnb.protocol.lifecycle import FINAL_STEP_STATUSES, is_final
+from dashnb.protocol.objects import (
+    ContentPart,
+    ErrorInfo,
+    LastError,
+    Message,
+    MessageDelta,
+    RequiredAction,
+    Run,
+    RunStep,
+    StepDelta,
+    StepToolCall,
+    Thread,
+    Usage,
+)
+
+# What a run is called when reading stopped and the service could not be told to stop it.
+ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call as far as it has come.
+
+    Attributes:
+        number: Position among the calls of its step, from 0.
+        id: The call's id; ``""`` is usual.
+        type: ``function``, or the tool's own name.
+        name: The function's or the tool's name.
+        arguments: JSON text, perhaps still incomplete.
+        output: Text, a list, or None as long as there is none.
+    """
+
+    number: int
+    id: str = ""
+    type: str = ""
+    name: str = ""
+    arguments: str = ""
+    output: str | list[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step as far as it has come.
+
+    Attributes:
+        id: The step's id.
+        type: ``message_creation`` or ``tool_calls``.
+        status: ``in_progress``, ``completed``, ``failed``, ``cancelled`` or ``expired``.
+        calls: The tool calls, in order; empty for a message.
+        text: The text of the message that the step writes; ``""`` for tool calls.
+        message_id: The id of that message.
+        error: Why the step failed, or None.
+        started_at: When its first event arrived, in milliseconds of the caller's clock, or None.
+        ended_at: When its last event arrived, or None.
+    """
+
+    id: str
+    type: str = ""
+    status: str = "in_progress"
+    calls: tuple[ToolCall, ...] = ()
+    text: str = ""
+    message_id: str = ""
+    error: LastError | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def duration_ms(self) -> float | None:
+        """Milliseconds from the first to the last event of the step, or None while it goes on."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
+
+
+class RunState:
+    """The sum of the events of one run.
+
+    >>> from dashnb.protocol.events import event_of
+    >>> state = RunState()
+    >>> state.apply(event_of("thread.run.created", {"id": "run_1", "status": "queued"}))
+    >>> for piece in ("Hel", "lo"):
+    ...     delta = {"content": [{"type": "text", "text": {"value": piece}}]}
+    ...     state.apply(event_of("thread.message.delta", {"id": "message_1", "delta": delta}))
+    >>> state.id, state.status, state.text
+    ('run_1', 'queued', 'Hello')
+
+    Attributes:
+        run: The newest run object, or None before the first event.
+        thread_id: The thread, once known.
+        status: The run's status; ``""`` before the first event, ``abandoned`` if reading stopped and
+            the service could not be told.
+        usage: Tokens, or None.
+        error: ``last_error`` of the run or the content of an ``error`` event, or None.
+        done: True once the last stream ended with ``done``.
+        requested_at: When the first request was sent, in milliseconds of the caller's clock.
+        first_token_at: When the first text that is not empty arrived.
+        ended_at: When the run's final event arrived.
+        event_count: How many events were applied.
+    """
+
+    def __init__(self, *, requested_at: float | None = None) -> None:
+        self.run: Run | None = None
+        self.thread_id = ""
+        self.status = ""
+        self.usage: Usage | None = None
+        self.error: LastError | None = None
+        self.done = False
+        self.requested_at = requested_at
+        self.first_token_at: float | None = None
+        self.ended_at: float | None = None
+        self.event_count = 0
+        self._steps: dict[str, _StepSum] = {}
+        self._messages: dict[str, _MessageSum] = {}
+
+    # --- reading ---------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The run's id, ``""`` before the first event."""
+        return self.run.id if self.run else ""
+
+    @property
+    def model(self) -> str:
+        """The model of the run, ``""`` if not known."""
+        return self.run.model if self.run else ""
+
+    @property
+    def assistant_id(self) -> str:
+        """The assistant of the run, ``""`` if not known."""
+        return self.run.assistant_id if self.run else ""
+
+    @property
+    def text(self) -> str:
+        """The answer so far: the text of the run's messages, with an empty line between two of them."""
+        return "\n\n".join(text for message in self._messages.values() if (text := message.text))
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps in the order in which they began."""
+        return tuple(step.snapshot(self._messages) for step in self._steps.values())
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The completed messages of the run, in order."""
+        return tuple(message.whole for message in self._messages.values() if message.whole)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of all steps, in order."""
+        return tuple(call for step in self.steps for call in step.calls)
+
+    @property
+    def required_action(self) -> RequiredAction | None:
+        """What the caller has to do, or None unless the status is ``requires_action``."""
+        return self.run.required_action if self.run and self.status == "requires_action" else None
+
+    @property
+    def pending_calls(self) -> tuple[ToolCall, ...]:
+        """The function calls that the run waits for, in order."""
+        action = self.required_action
+        calls = action.submit_tool_outputs.tool_calls if action else []
+        return tuple(_call_of(number, call) for number, call in enumerate(calls))
+
+    @property
+    def is_final(self) -> bool:
+        """True if the run will not change any more, or nobody will read its changes."""
+        return is_final(self.status) or self.status == ABANDONED
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """Milliseconds from the request to the first text, or None."""
+        return _between(self.requested_at, self.first_token_at)
+
+    @property
+    def duration_ms(self) -> float | None:
+        """Milliseconds from the request to the end, the time for tools included, or None."""
+        return _between(self.requested_at, self.ended_at)
+
+    def __repr__(self) -> str:
+        return f"RunState(id={self.id!r}, status={self.status!r}, steps={len(self._steps)}, chars={len(self.text)})"
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def apply(self, event: RunEvent, *, at: float | None = None) -> None:
+        """Take one event, the next of the run.
+
+        Args:
+            event: The event.
+            at: When it arrived, in milliseconds of the caller's clock.
+        """
+        self.event_count += 1
+        data = event.data
+        verb = event.name.rpartition(".")[2]
+        if isinstance(data, Run):
+            self._take_run(data, verb if verb != "created" else data.status or "queued", at)
+        elif isinstance(data, RunStep):
+            self._take_step(data, verb if verb in FINAL_STEP_STATUSES else "in_progress", at)
+        elif isinstance(data, StepDelta):
+            self._step(data.id, at).add(data)
+        elif isinstance(data, Message):
+            self._take_message(data, verb in ("completed", "incomplete"), at)
+        elif isinstance(data, MessageDelta):
+            self._message(data.id).add(data.delta.content)
+            self._see_text(event.text, at)
+        elif isinstance(data, Thread):
+            self.thread_id = data.id
+        elif isinstance(data, ErrorInfo):
+            self.error = LastError(code=data.code or "error", message=data.message)
+        elif event.name == "done":
+            self.done = True
+
+    def merge(
+        self, run: Run, *, steps: Iterable[RunStep] = (), messages: Iterable[Message] = (), at: float | None = None
+    ) -> None:
+        """Take objects that were read one by one, oldest first; they outrank what the events said.
+
+        Args:
+            run: The run, as retrieved or listed.
+            steps: Its steps.
+            messages: Its messages; those of the user are left out.
+            at: The time of reading, in milliseconds of the caller's clock.
+        """
+        final = is_final(run.status)
+        for step in steps:
+            ended = step.status if step.status in FINAL_STEP_STATUSES else run.status if final else "in_progress"
+            self._take_step(step, ended if ended in FINAL_STEP_STATUSES else "in_progress", at)
+        for message in messages:
+            if message.role == "assistant":
+                self._take_message(message, True, at)
+        self._take_run(run, run.status, at)
+
+    def end(self, status: str, *, at: float | None = None) -> None:
+        """Mark how the run ended for us when no event will say so: ``cancelled``, ``abandoned``, ``failed``."""
+        self._end(status, at)
+
+    # --- the rules -------------------------------------------------------------------------
+
+    def _take_run(self, run: Run, status: str, at: float | None) -> None:
+        self.run = run
+        self.thread_id = run.thread_id or self.thread_id
+        self.usage = run.usage or self.usage
+        self.error = run.last_error or self.error
+        self.status = status
+        if is_final(status):
+            self._end(status, at)
+        elif status == "requires_action":
+            self._show_pending_calls(at)
+
+    def _end(self, status: str, at: float | None) -> None:
+        self.status = status
+        self.ended_at = at if self.ended_at is None else self.ended_at
+        for step in self._steps.values():
+            if step.status == "in_progress":
+                step.end(status if status in FINAL_STEP_STATUSES else "cancelled", at)
+
+    def _show_pending_calls(self, at: float | None) -> None:
+        # The service may leave out the deltas of function calls; the open step then has no calls yet.
+        open_steps = [step for step in self._steps.values() if step.type == "tool_calls" and not step.is_final]
+        for step in open_steps[-1:]:
+            step.replace(list(self.pending_calls))
+
+    def _take_step(self, step: RunStep, status: str, at: float | None) -> None:
+        known = self._step(step.id, at)
+        known.take(step)
+        self.thread_id = step.thread_id or self.thread_id
+        if status in FINAL_STEP_STATUSES:
+            known.end(status, at)
+
+    def _take_message(self, message: Message, whole: bool, at: float | None) -> None:
+        known = self._message(message.id)
+        if whole:
+            known.finish(message)
+            self._see_text(message.text, at)
+
+    def _see_text(self, text: str, at: float | None) -> None:
+        if text and self.first_token_at is None:
+            self.first_token_at = at
+
+    def _step(self, step_id: str, at: float | None) -> _StepSum:
+        return self._steps.setdefault(step_id, _StepSum(step_id, started_at=at))
+
+    def _message(self, message_id: str) -> _MessageSum:
+        return self._messages.setdefault(message_id, _MessageSum())
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else end - start
+
+
+def _call_of(number: int, call: StepToolCall) -> ToolCall:
+    _, payload = call.payload
+    return ToolCall(number, call.id, call.type or call.tool, call.tool, payload.arguments, payload.output)
+
+
+@dataclass(slots=True)
+class _MessageSum:
+    """The pieces of one message, per part; joined when somebody reads them."""
+
+    parts: dict[int, list[str]] = field(default_factory=dict)
+    whole: Message | None = None
+
+    @property
+    def text(self) -> str:
+        if self.whole is not None:
+            return self.whole.text
+        for pieces in self.parts.values():
+            pieces[:] = ["".join(pieces)]
+        return "".join(self.parts[number][0] for number in sorted(self.parts))
+
+    def add(self, content: list[ContentPart]) -> None:
+        for position, part in enumerate(content):
+            pieces = self.parts.setdefault(position if part.index is None else part.index, [])
+            if part.text and part.text.value:
+                pieces.append(part.text.value)
+
+    def finish(self, message: Message) -> None:
+        self.whole = message
+
+
+@dataclass(slots=True)
+class _CallSum:
+    """The pieces of one tool call."""
+
+    id: str = ""
+    type: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    output: list[str] | list[Any] = field(default_factory=list)
+    output_is_list: bool = False
+    has_output: bool = False
+
+    def add(self, call: StepToolCall) -> None:
+        _, payload = call.payload
+        self.id = call.id or self.id
+        self.type = call.type or self.type or call.tool
+        self.name = call.tool or self.name
+        if payload.arguments:
+            self.arguments.append(payload.arguments)
+        if payload.output is not None:
+            self.has_output = True
+            self.output_is_list = self.output_is_list or isinstance(payload.output, list)
+            self.output += payload.output if isinstance(payload.output, list) else [str(payload.output)]
+
+    def snapshot(self, number: int) -> ToolCall:
+        self.arguments[:] = ["".join(self.arguments)]
+        output: str | list[Any] | None = None
+        if self.output_is_list:
+            output = [piece for piece in self.output if piece != ""]
+        elif self.has_output:
+            output = "".join(self.output)
+        return ToolCall(number, self.id, self.type, self.name, self.arguments[0], output)
+
+
+@dataclass(slots=True)
+class _StepSum:
+    """The pieces of one step."""
+
+    id: str
+    type: str = ""
+    status: str = "in_progress"
+    message_id: str = ""
+    error: LastError | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    calls: dict[int, _CallSum] = field(default_factory=dict)
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL_STEP_STATUSES
+
+    def add(self, delta: StepDelta) -> None:
+        details = delta.delta.step_details
+        self.type = details.type or self.type
+        for position, call in enumerate(details.tool_calls):
+            self.calls.setdefault(position if call.index is None else call.index, _CallSum()).add(call)
+
+    def take(self, step: RunStep) -> None:
+        self.type = step.type or step.step_details.type or self.type
+        self.error = step.last_error or self.error
+        if step.step_details.message_creation:
+            self.message_id = step.step_details.message_creation.message_id
+        if step.step_details.tool_calls:
+            known = {number: call.type for number, call in self.calls.items()}
+            self.calls.clear()
+            for number, call in enumerate(step.step_details.tool_calls):
+                self.calls[number] = _CallSum(type=known.get(number, ""))
+                self.calls[number].add(call)
+
+    def replace(self, calls: list[ToolCall]) -> None:
+        for call in calls:
+            known = self.calls.setdefault(call.number, _CallSum())
+            known.id, known.type, known.name = call.id or known.id, call.type, call.name
+            known.arguments[:] = [call.arguments]
+
+    def end(self, status: str, at: float | None) -> None:
+        self.status = status
+        self.ended_at = at if self.ended_at is None else self.ended_at
+
+    def snapshot(self, messages: dict[str, _MessageSum]) -> Step:
+        message = messages.get(self.message_id)
+        return Step(
+            id=self.id,
+            type=self.type,
+            status=self.status,
+            calls=tuple(self.calls[number].snapshot(number) for number in sorted(self.calls)),
+            text=message.text if message else "",
+            message_id=self.message_id,
+            error=self.error,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+        )
