@@ -2,6 +2,7 @@
 
     DashnbError
     ├── ConfigurationError          a setting is missing or makes no sense
+    ├── InvalidArgument             an argument cannot be sent as it is
     ├── ToolDefinitionError         a Python function cannot be offered as a tool
     ├── ProtocolError               the server sent something that is not the Assistant API
     ├── ConnectionFailed            no answer: refused, timed out, broken off
@@ -43,6 +44,10 @@ class DashnbError(Exception):
 
 class ConfigurationError(DashnbError):
     """A setting is missing, misspelt or contradicts another one; the message names where it came from."""
+
+
+class InvalidArgument(DashnbError, ValueError):
+    """An argument cannot be sent as it is, such as an empty id; nothing was sent."""
 
 
 class ToolDefinitionError(DashnbError):

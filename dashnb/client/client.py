@@ -1,0 +1,302 @@
+"""The two clients: one that waits for each answer, one to be awaited. Both speak to any base URL."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from dashnb import __version__
+from dashnb.client.calls import Call
+from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, retry_after, unreachable
+from dashnb.client.procedures import Pause, Procedure
+from dashnb.client.resources import (
+    Assistants,
+    AsyncAssistants,
+    AsyncMessages,
+    AsyncSteps,
+    AsyncThreads,
+    Messages,
+    Steps,
+    Threads,
+)
+from dashnb.client.runs import AsyncRuns, Runs
+from dashnb.client.stream import AsyncRunStream, Clock, RunStream
+from dashnb.errors import ConfigurationError, ProtocolError
+from dashnb.protocol.objects import Run
+from dashnb.protocol.state import RunState
+
+T = TypeVar("T")
+
+REGIONS = {
+    "cloud": "https://dashscope.aliyuncs.com/api/v1",
+    "cloud-intl": "https://dashscope-intl.aliyuncs.com/api/v1",
+}
+DEFAULT_TIMEOUT = 300.0
+CONNECT_TIMEOUT = 10.0
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def monotonic_ms() -> float:
+    """Milliseconds on a clock that never goes back."""
+    return time.monotonic() * 1000
+
+
+class _Endpoint:
+    """What both clients know: where to send, with which headers, and how long to wait."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        workspace: str | None,
+        timeout: float,
+        backoff: Backoff | None,
+        clock: Clock,
+    ) -> None:
+        url = base_url.strip().rstrip("/")
+        if not re.match(r"https?://[^/\s]", url):
+            raise ConfigurationError(f"The base URL {base_url!r} must begin with http:// or https:// and name a host.")
+        if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
+            raise ConfigurationError("The API key has blanks, line breaks or other characters that no key has.")
+        if not timeout > 0:
+            raise ConfigurationError(f"timeout must be seconds above 0, got {timeout!r}.")
+        self.base_url = url
+        self.workspace = workspace
+        self.clock = clock
+        self._backoff = backoff or Backoff()
+        self._headers = _headers(api_key, workspace)
+        self._timeout = httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
+        # A proxy of the environment cannot reach this machine's own addresses.
+        self._trust_env = httpx.URL(url).host not in _LOOPBACK
+
+    def _request(self, http: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:
+        params = {name: str(value) for name, value in call.query.items()}
+        return http.build_request(call.operation.method, self.base_url + call.path, params=params, json=call.body)
+
+    def _next_delay(self, call: Call[T], attempt: int, outcome: httpx.Response | httpx.TransportError) -> float | None:
+        """Seconds before the same call is sent again, or None if it must not be."""
+        if not call.operation.is_read:
+            return None
+        if isinstance(outcome, httpx.TransportError):
+            return self._backoff.delay(attempt)
+        if outcome.status_code not in RETRIED_STATUSES:
+            return None
+        return self._backoff.delay(attempt, retry_after=retry_after(outcome.headers, now=time.time()))
+
+    def __repr__(self) -> str:
+        workspace = f", workspace={self.workspace!r}" if self.workspace else ""
+        return f"{type(self).__name__}({self.base_url!r}{workspace})"
+
+
+def _headers(api_key: str | None, workspace: str | None) -> dict[str, str]:
+    headers = {"Accept": "application/json, text/event-stream", "User-Agent": f"dashnb/{__version__}"}
+    if api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
+    if workspace:
+        headers["X-DashScope-WorkSpace"] = workspace
+    return headers
+
+
+def _answer(call: Call[T], response: httpx.Response) -> T:
+    try:
+        return call.answer.model_validate(decode(response))  # type: ignore[attr-defined,no-any-return]  # T is a model
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the object"
+        raise ProtocolError(f"The answer to {call.operation.name} is malformed: {where}: {first['msg']}") from error
+
+
+class Client(_Endpoint):
+    """A client that waits for each answer.
+
+    >>> import dashnb
+    >>> with dashnb.connect("local", database=":memory:") as client:
+    ...     thread = client.threads.create(metadata={"topic": "cats"})
+    ...     client.threads.retrieve(thread.id).metadata
+    {'topic': 'cats'}
+
+    Connections are pooled and kept open; close the client, or use ``with``.
+
+    Args:
+        base_url: The service, ending in ``/api/v1``.
+        api_key: The key; shown nowhere.
+        workspace: The workspace id, needed only for keys of a sub-workspace.
+        timeout: Seconds to wait between two pieces of data.
+        transport: Another way to the server than the network, such as the embedded API in process.
+        backoff: How reads are repeated after 429 and 5xx; nothing else is ever repeated.
+        clock: Milliseconds that never go back; times of states are taken from it.
+        sleep: How to let seconds pass.
+
+    Raises:
+        ConfigurationError: A base URL, key or time-out that cannot be meant.
+    """
+
+    def __init__(
+        self,
+        base_url: str = REGIONS["cloud"],
+        *,
+        api_key: str | None = None,
+        workspace: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        transport: httpx.BaseTransport | None = None,
+        backoff: Backoff | None = None,
+        clock: Clock = monotonic_ms,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
+        self._sleep = sleep
+        self._http = httpx.Client(
+            headers=self._headers, timeout=self._timeout, transport=transport, trust_env=self._trust_env
+        )
+        self.assistants = Assistants(self)
+        self.threads = Threads(self)
+        self.messages = Messages(self)
+        self.runs = Runs(self)
+        self.steps = Steps(self)
+
+    def send(self, call: Call[T]) -> T:
+        """The answer to a call. The methods of the resources build calls and send them here."""
+        attempt = 1
+        while True:
+            try:
+                outcome: httpx.Response | httpx.TransportError = self._http.send(self._request(self._http, call))
+            except httpx.TransportError as error:
+                outcome = error
+            delay = self._next_delay(call, attempt, outcome)
+            if delay is None:
+                break
+            self._sleep(delay)
+            attempt += 1
+        if isinstance(outcome, httpx.TransportError):
+            raise unreachable(outcome, self.base_url) from outcome
+        return _answer(call, outcome)
+
+    def open(self, call: Call[Run], *, state: RunState | None = None) -> RunStream:
+        """The stream that a call is answered with; nothing is sent before it is iterated over."""
+        return RunStream(lambda: self._opened(call), state=state, clock=self.clock, base_url=self.base_url)
+
+    @contextmanager
+    def _opened(self, call: Call[Run]) -> Iterator[httpx.Response]:
+        response = self._http.send(self._request(self._http, call), stream=True)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def drive(self, procedure: Procedure[T]) -> T:
+        """The result of a procedure, its calls sent and its pauses slept through."""
+        answer: object = None
+        while True:
+            try:
+                step = procedure.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # the procedure's own result
+            answer = self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(_Endpoint):
+    """The same client, for ``await``, ``async with`` and ``async for``.
+
+    >>> import asyncio, dashnb
+    >>> async def main():
+    ...     async with dashnb.AsyncClient("https://dashscope.aliyuncs.com/api/v1", api_key="sk-x") as client:
+    ...         return client
+    >>> asyncio.run(main())
+    AsyncClient('https://dashscope.aliyuncs.com/api/v1')
+
+    Args: those of `Client`; ``transport`` and ``sleep`` are asynchronous ones.
+    """
+
+    def __init__(
+        self,
+        base_url: str = REGIONS["cloud"],
+        *,
+        api_key: str | None = None,
+        workspace: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        transport: httpx.AsyncBaseTransport | None = None,
+        backoff: Backoff | None = None,
+        clock: Clock = monotonic_ms,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
+        self._sleep = sleep
+        self._http = httpx.AsyncClient(
+            headers=self._headers, timeout=self._timeout, transport=transport, trust_env=self._trust_env
+        )
+        self.assistants = AsyncAssistants(self)
+        self.threads = AsyncThreads(self)
+        self.messages = AsyncMessages(self)
+        self.runs = AsyncRuns(self)
+        self.steps = AsyncSteps(self)
+
+    async def send(self, call: Call[T]) -> T:
+        """The answer to a call. The methods of the resources build calls and send them here."""
+        attempt = 1
+        while True:
+            try:
+                outcome: httpx.Response | httpx.TransportError = await self._http.send(self._request(self._http, call))
+            except httpx.TransportError as error:
+                outcome = error
+            delay = self._next_delay(call, attempt, outcome)
+            if delay is None:
+                break
+            await self._sleep(delay)
+            attempt += 1
+        if isinstance(outcome, httpx.TransportError):
+            raise unreachable(outcome, self.base_url) from outcome
+        return _answer(call, outcome)
+
+    def open(self, call: Call[Run], *, state: RunState | None = None) -> AsyncRunStream:
+        """The stream that a call is answered with; nothing is sent before it is iterated over."""
+        return AsyncRunStream(lambda: self._opened(call), state=state, clock=self.clock, base_url=self.base_url)
+
+    @asynccontextmanager
+    async def _opened(self, call: Call[Run]) -> AsyncIterator[httpx.Response]:
+        response = await self._http.send(self._request(self._http, call), stream=True)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def drive(self, procedure: Procedure[T]) -> T:
+        """The result of a procedure, its calls sent and its pauses slept through."""
+        answer: object = None
+        while True:
+            try:
+                step = procedure.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # the procedure's own result
+            answer = await (self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

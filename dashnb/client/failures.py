@@ -1,0 +1,131 @@
+"""From answers that are no success to exceptions, and when a request may be sent again. Pure.
+
+Only reads are repeated: a second "create a run" would make a second run.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from dashnb.errors import APIError, ConnectionFailed, ProtocolError, RateLimitError, api_error
+
+RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before a read is sent again.
+
+    Attributes:
+        attempts: How often a request is sent at most.
+        first: Seconds before the second attempt; doubled for each further one.
+        longest: Seconds that no wait exceeds.
+        rng: Source of the jitter: waits are spread over 50 to 100 % of their length, so that many
+            clients do not come back at the same moment.
+    """
+
+    attempts: int = 4
+    first: float = 0.5
+    longest: float = 30.0
+    rng: random.Random = field(default_factory=random.Random)
+
+    def delay(self, attempt: int, *, retry_after: float | None = None) -> float | None:
+        """Seconds to wait after the given attempt (from 1) failed, or None to give up.
+
+        A server that asks for more than ``longest`` seconds is not asked again.
+        """
+        if attempt >= self.attempts:
+            return None
+        if retry_after is not None:
+            return retry_after if retry_after <= self.longest else None
+        longest = min(self.longest, self.first * 2.0 ** (attempt - 1))
+        return longest * self.rng.uniform(0.5, 1.0)
+
+
+def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
+    """The seconds that a server asks to wait, or None.
+
+    >>> retry_after({"retry-after": "3"}, now=0.0)
+    3.0
+    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, now=4.0)
+    6.0
+    """
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if value.replace(".", "", 1).isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return None
+
+
+def decode(response: httpx.Response) -> object:
+    """The JSON of a successful answer.
+
+    Raises:
+        APIError: The answer is an error, by its status.
+        ProtocolError: The answer is not JSON.
+    """
+    text = response.text
+    try:
+        value = json.loads(text) if text.strip() else None
+    except ValueError:
+        value = text
+    if not response.is_success:
+        raise _error_of(response, value)
+    if not isinstance(value, (dict, list)):
+        kind = response.headers.get("content-type", "no content type")
+        raise ProtocolError(
+            f"{_place(response)} answered {kind} in place of JSON: {_short(text)!r}\n"
+            "Check the base URL: it ends in /api/v1, and no proxy or login page may stand before it."
+        )
+    return value
+
+
+def _error_of(response: httpx.Response, value: object) -> APIError:
+    fields = value if isinstance(value, dict) else {}
+    message = str(fields.get("message") or (value if isinstance(value, str) else "") or response.reason_phrase)
+    error = api_error(
+        response.status_code,
+        code=str(fields.get("code") or ""),
+        message=_short(message, 400),
+        request_id=str(fields.get("request_id") or response.headers.get("x-request-id", "")),
+    )
+    if isinstance(error, RateLimitError):
+        error.retry_after = retry_after(response.headers, now=0.0) if _is_seconds(response.headers) else None
+    return error
+
+
+def _is_seconds(headers: Mapping[str, str]) -> bool:
+    return headers.get("retry-after", "").strip().replace(".", "", 1).isdigit()
+
+
+def unreachable(error: httpx.TransportError, base_url: str) -> ConnectionFailed:
+    """The exception for a request that got no answer."""
+    where = httpx.URL(base_url).host
+    if isinstance(error, httpx.TimeoutException):
+        return ConnectionFailed(
+            f"{where} did not answer in time ({type(error).__name__}).\n"
+            "Try again, allow more time with timeout=SECONDS, or connect local to work without a network."
+        )
+    return ConnectionFailed(
+        f"{where} cannot be reached: {error or type(error).__name__}\n"
+        "Check the network and the base URL, or connect local to work without a network."
+    )
+
+
+def _place(response: httpx.Response) -> str:
+    return f"{response.request.method} {response.request.url.path}"
+
+
+def _short(text: str, most: int = 120) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]}…"

@@ -1,0 +1,128 @@
+"""Work that takes several requests, written once for both clients.
+
+A procedure is a generator: it yields a `Call` to have it sent and gets the answer back, or a `Pause`
+to have time pass. `Client` and `AsyncClient` each drive it in their own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from dashnb.client.calls import Call, list_messages, list_steps, retrieve_run
+from dashnb.errors import InvalidArgument, WaitTimeout
+from dashnb.protocol.lifecycle import is_final
+from dashnb.protocol.objects import Message, Page, Run, RunStep
+from dashnb.protocol.requests import PAGE_LIMIT
+from dashnb.protocol.state import RunState
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let this many seconds pass."""
+
+    seconds: float
+
+
+Procedure = Generator[Call[Any] | Pause, Any, T]
+
+
+def poll_delays() -> Iterator[float]:
+    """Seconds between two looks at a run: short at first, never longer than two seconds.
+
+    >>> from itertools import islice
+    >>> [round(delay, 2) for delay in islice(poll_delays(), 5)]
+    [0.05, 0.08, 0.11, 0.17, 0.25]
+    """
+    delay = 0.05
+    while True:
+        yield min(delay, 2.0)
+        delay = min(delay * 1.5, 2.0)
+
+
+def wait(run_id: str, *, thread_id: str, timeout: float | None, clock: Callable[[], float]) -> Procedure[Run]:
+    """Look at a run until it stops: ended in any way, or waiting for tool outputs.
+
+    Args:
+        run_id: The run.
+        thread_id: Its thread.
+        timeout: Seconds to wait at most, or None for as long as it takes.
+        clock: Milliseconds that never go back.
+
+    Raises:
+        WaitTimeout: The run had not stopped in time.
+    """
+    started = clock()
+    call = retrieve_run(run_id, thread_id=thread_id)
+    for delay in poll_delays():
+        run: Run = yield call
+        if is_final(run.status) or run.status == "requires_action":
+            return run
+        waited = (clock() - started) / 1000
+        if timeout is not None and waited + delay > timeout:
+            raise WaitTimeout(
+                f"The run {run_id} is still {run.status} after {waited:.0f} s; it goes on.\n"
+                f"Wait again: client.runs.wait({run_id!r}, thread_id={thread_id!r})."
+            )
+        yield Pause(delay)
+    raise AssertionError("poll_delays never ends")  # pragma: no cover
+
+
+def every(first: Call[Page[T]]) -> Procedure[list[T]]:
+    """All entries of a list, page by page."""
+    entries: list[T] = []
+    call: Call[Page[T]] | None = first
+    while call is not None:
+        page: Page[T] = yield call
+        entries += page.data
+        call = following(call, page)
+    return entries
+
+
+def following(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
+    """The call for the page behind this one, or None if it was the last."""
+    last = getattr(page.data[-1], "id", "") if page.data else ""
+    return call.after(last) if page.has_more and last else None
+
+
+def recover(state: RunState, *, timeout: float | None, clock: Callable[[], float]) -> Procedure[RunState]:
+    """Finish a state whose stream broke: wait for the run, then read its steps and messages.
+
+    Raises:
+        InvalidArgument: The stream broke before it named its run.
+        WaitTimeout: The run had not stopped in time.
+    """
+    if not state.id or not state.thread_id:
+        raise InvalidArgument("The stream broke before the run had an id; look for it with client.runs.list.")
+    run = yield from wait(state.id, thread_id=state.thread_id, timeout=timeout, clock=clock)
+    return (yield from _merge(state, run, clock))
+
+
+def load(run_id: str, *, thread_id: str, clock: Callable[[], float]) -> Procedure[RunState]:
+    """The state of a run as it is now, read from its objects."""
+    run: Run = yield retrieve_run(run_id, thread_id=thread_id)
+    return (yield from _merge(RunState(), run, clock))
+
+
+def _merge(state: RunState, run: Run, clock: Callable[[], float]) -> Procedure[RunState]:
+    steps: list[RunStep] = yield from every(
+        list_steps(run.id, thread_id=run.thread_id or state.thread_id, limit=PAGE_LIMIT, order="asc")
+    )
+    written = {step.step_details.message_creation.message_id for step in steps if step.step_details.message_creation}
+    messages = yield from _messages(run, state, written)
+    state.merge(run, steps=steps, messages=messages, at=clock())
+    return state
+
+
+def _messages(run: Run, state: RunState, written: set[str]) -> Procedure[list[Message]]:
+    """The messages that the run's steps name, oldest first; the newest pages of the thread come first."""
+    found: list[Message] = []
+    call: Call[Page[Message]] | None = list_messages(run.thread_id or state.thread_id, limit=PAGE_LIMIT)
+    while call is not None and len(found) < len(written):
+        page: Page[Message] = yield call
+        found += [message for message in page.data if message.id in written]
+        call = following(call, page)
+    return found[::-1]
