@@ -1,0 +1,174 @@
+"""The embedded Assistant API as an ASGI app: the table of operations, answered over HTTP.
+
+A request's way: key → operation → ids, query and body checked → endpoint → JSON or a stream of events.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from dashnb.errors import APIError, api_error
+from dashnb.local.endpoints import Answer, Endpoints, Follow, Request
+from dashnb.local.log import EventLog
+from dashnb.protocol.operations import OPERATIONS, Operation
+from dashnb.protocol.requests import ListQuery
+from dashnb.protocol.sse import ServerSentEvent, comment, encode
+
+PREFIX = "/api/v1"
+ENGINE_HEADER = "x-dashnb-engine"
+HEARTBEAT_SECONDS = 12.0
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(
+    endpoints: Endpoints,
+    log: EventLog,
+    *,
+    engine: str,
+    api_key: str | None = None,
+    request_ids: Callable[[], str] = lambda: str(uuid.uuid4()),
+    heartbeat: float = HEARTBEAT_SECONDS,
+) -> Starlette:
+    """The app.
+
+    Args:
+        endpoints: What each operation does.
+        log: Where streams follow their runs.
+        engine: The name of who answers, sent with every answer.
+        api_key: The key that requests must carry, or None to ask for none.
+        request_ids: Makes a request id.
+        heartbeat: Seconds of silence after which a stream carries a comment.
+    """
+    answerer = _Answerer(endpoints, log, engine, api_key, request_ids, heartbeat)
+    routes = [
+        Route(PREFIX + operation.path, answerer.endpoint(operation), methods=_methods(operation))
+        for operation in OPERATIONS.values()
+    ]
+    handlers: dict[Any, Any] = {HTTPException: answerer.refuse, Exception: answerer.fail}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def _methods(operation: Operation) -> list[str]:
+    # One SDK updates by PUT where the documentation says POST.
+    is_update = operation.name.endswith(".update")
+    return [operation.method, "PUT"] if is_update else [operation.method]
+
+
+class _Answerer:
+    """Turns HTTP requests into checked requests, and answers into HTTP responses."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        log: EventLog,
+        engine: str,
+        api_key: str | None,
+        request_ids: Callable[[], str],
+        heartbeat: float,
+    ) -> None:
+        self._endpoints = endpoints
+        self._log = log
+        self._headers = {ENGINE_HEADER: engine}
+        self._api_key = api_key
+        self._request_ids = request_ids
+        self._heartbeat = heartbeat
+
+    def endpoint(self, operation: Operation) -> Callable[[HttpRequest], Any]:
+        """The handler of one operation."""
+        handle = self._endpoints.table[operation.name]
+
+        async def answer(http: HttpRequest) -> Response:
+            request_id = self._request_ids()
+            try:
+                self._check_key(http)
+                result = handle(await _read(operation, http, request_id))
+            except APIError as error:
+                return self._error(error, request_id)
+            return self._response(result, request_id)
+
+        return answer
+
+    async def refuse(self, http: HttpRequest, error: HTTPException) -> Response:
+        """The answer to a path or method that is no operation."""
+        code, message = ("NotFound", f"Not found! There is no {http.method} {http.url.path}.")
+        if error.status_code == 405:
+            code, message = "UnsupportedOperation", f"{http.url.path} does not take {http.method}."
+        return self._error(api_error(error.status_code, code=code, message=message), self._request_ids())
+
+    async def fail(self, http: HttpRequest, error: Exception) -> Response:
+        """The answer when the embedded API itself is at fault."""
+        _log.error("%s %s failed", http.method, http.url.path, exc_info=error)
+        message = f"The embedded API failed: {type(error).__name__}."
+        return self._error(api_error(500, code="InternalError", message=message), self._request_ids())
+
+    def _check_key(self, http: HttpRequest) -> None:
+        if self._api_key is None:
+            return
+        kind, _, key = http.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not _same(key.strip(), self._api_key):
+            raise api_error(401, code="InvalidApiKey", message="Invalid API-key provided.")
+
+    def _response(self, answer: Answer, request_id: str) -> Response:
+        if isinstance(answer, Follow):
+            headers = {**self._headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
+            return StreamingResponse(self._stream(answer), media_type="text/event-stream", headers=headers)
+        return self._json({**answer, "request_id": request_id}, 200)
+
+    def _error(self, error: APIError, request_id: str) -> Response:
+        fields = {"code": error.code, "message": error.message, "request_id": request_id}
+        return self._json(fields, error.status_code)
+
+    def _json(self, value: dict[str, Any], status: int) -> Response:
+        content = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return Response(content, status, headers=self._headers, media_type="application/json")
+
+    async def _stream(self, answer: Follow) -> AsyncIterator[bytes]:
+        events = self._log.follow(answer.run_id, after=answer.after, heartbeat=self._heartbeat)
+        async for event in events:
+            if event is None:
+                yield comment("heartbeat")
+            else:
+                yield encode(ServerSentEvent(event.name, event.data, event.id))
+
+
+def _same(given: str, expected: str) -> bool:
+    import hmac
+
+    return hmac.compare_digest(given.encode(), expected.encode())
+
+
+async def _read(operation: Operation, http: HttpRequest, request_id: str) -> Request:
+    body = _check(operation.body, _json_of(await http.body())) if operation.body else None
+    query = _check(ListQuery, dict(http.query_params)) if operation.is_list else ListQuery()
+    return Request(dict(http.path_params), body, query, request_id)
+
+
+def _json_of(content: bytes) -> Any:
+    if not content.strip():
+        return {}
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise api_error(400, code="InvalidParameter", message=f"The body is not JSON: {error}") from None
+
+
+def _check(model: type[BaseModel], value: Any) -> Any:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        message = first["msg"].removeprefix("Value error, ")
+        raise api_error(400, code="InvalidParameter", message=f"{where}: {message}") from None

@@ -1,0 +1,226 @@
+"""How a run goes: ask the engine, write what it says, have its tools called, ask again, end.
+
+A run is a task of its own. It writes to the run's log and knows nothing of readers: it goes on when
+they leave. Whatever happens, it ends with a final event and ``done``.
+
+    queued → in_progress → rounds of (engine's pieces → messages, tool steps) → completed
+                           a round that calls functions → requires_action, and the task ends
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from dashnb.local.models.engine import (
+    Call,
+    CallPiece,
+    Engine,
+    EngineError,
+    OutputPiece,
+    Piece,
+    Said,
+    Spent,
+    TextPiece,
+    Turn,
+)
+from dashnb.local.plugins import Plugin, PluginError
+from dashnb.local.store import Record, Store
+from dashnb.local.writer import OpenCall, RunWriter
+from dashnb.protocol.requests import LAST_MESSAGES
+
+MOST_ROUNDS = 16
+
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Runs the runs of one embedded API.
+
+    Args:
+        store: The database.
+        engine: Who answers.
+        plugins: What the built-in tools do, by their types.
+    """
+
+    def __init__(self, store: Store, engine: Engine, plugins: Mapping[str, Plugin]) -> None:
+        self._store = store
+        self._engine = engine
+        self._plugins = plugins
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, writer: RunWriter) -> None:
+        """Let a queued run go on by itself."""
+        run_id: str = writer.run["id"]
+        task = asyncio.get_running_loop().create_task(self._run(writer), name=run_id)
+        self._tasks[run_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
+
+    def cancel(self, run_id: str) -> bool:
+        """Stop the run's task; False if it has none here."""
+        task = self._tasks.get(run_id)
+        return task.cancel() if task is not None else False
+
+    async def close(self) -> None:
+        """Stop all runs; each ends as ``failed`` with the code ``server_stopped``."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel("server_stopped")
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, writer: RunWriter) -> None:
+        try:
+            await self._work(writer)
+        except asyncio.CancelledError as reason:
+            if "server_stopped" in reason.args:
+                writer.stop("failed", error={"code": "server_stopped", "message": "The server was stopped."})
+            else:
+                writer.stop("cancelled")
+        except (EngineError, PluginError) as error:
+            writer.stop("failed", error={"code": error.code, "message": str(error)})
+        except Exception as error:
+            _log.exception("run %s failed", writer.run["id"])
+            message = f"The embedded API failed: {type(error).__name__}: {error}"
+            writer.stop("failed", error={"code": "InternalError", "message": message})
+
+    async def _work(self, writer: RunWriter) -> None:
+        if not writer.move("in_progress"):
+            return
+        tools = {tool["type"] for tool in writer.run["tools"]}
+        spent = _Sum(writer.run.get("spent"))
+        for number in range(len(self._rounds(writer.run)), MOST_ROUNDS):
+            round_ = _Round(writer, number, tools, self._plugins)
+            async for piece in self._engine.answer(self._turn(writer.run)):
+                if isinstance(piece, Spent):
+                    spent.add(piece)
+                else:
+                    await round_.take(piece)
+                # Readers get each event as it comes, and a cancel is seen between two pieces.
+                await asyncio.sleep(0)
+            await round_.finish()
+            if round_.functions:
+                writer.require(round_.function_step, round_.functions, spent.values)
+                return
+            if not round_.called:
+                writer.complete(spent.values)
+                return
+        raise EngineError(f"The model asked for tools {MOST_ROUNDS} times in a row; the run was stopped.")
+
+    def _turn(self, run: Record) -> Turn:
+        strategy = run.get("truncation_strategy") or {}
+        count = strategy.get("last_messages", LAST_MESSAGES)
+        kept = self._store.newest("messages", count, thread_id=run["thread_id"])
+        said = [Said(message["role"], message["text"]) for message in kept if message.get("run_id") != run["id"]]
+        sampling = {name: run[name] for name in ("temperature", "top_p", "top_k", "max_tokens") if run.get(name)}
+        rounds = self._rounds(run)
+        return Turn(run["model"], run["instructions"], tuple(run["tools"]), tuple(said), rounds, sampling)
+
+    def _rounds(self, run: Record) -> tuple[tuple[Call, ...], ...]:
+        """The finished tool calls of the run, as the engine sees them."""
+        rounds: dict[int, list[Call]] = {}
+        for step in self._store.every("steps", run_id=run["id"]):
+            if step["type"] != "tool_calls" or step["status"] != "completed":
+                continue
+            for call in step["step_details"]["tool_calls"]:
+                payload = call[call["type"]]
+                name = payload.get("name", call["type"])
+                done = Call(name, payload["arguments"], payload["output"], call.get("id", ""))
+                rounds.setdefault(step["round"], []).append(done)
+        return tuple(tuple(rounds[number]) for number in sorted(rounds))
+
+
+class _Sum:
+    """Tokens of all model calls of a run, before and after its functions were called."""
+
+    def __init__(self, before: dict[str, int] | None) -> None:
+        self.values = dict(before or {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0})
+
+    def add(self, spent: Spent) -> None:
+        self.values["input_tokens"] += spent.input_tokens
+        self.values["output_tokens"] += spent.output_tokens
+        self.values["total_tokens"] += spent.input_tokens + spent.output_tokens
+
+
+class _Round:
+    """One answer of the engine, written as it comes.
+
+    Text goes to a message. Each built-in call has a step of its own and is carried out as soon as its
+    arguments are complete; all function calls share one step that stays open.
+    """
+
+    def __init__(self, writer: RunWriter, number: int, tools: set[str], plugins: Mapping[str, Plugin]) -> None:
+        self.functions: list[OpenCall] = []
+        self.function_step: Record = {}
+        self.called = False
+        self._writer = writer
+        self._number = number
+        self._tools = tools
+        self._plugins = plugins
+        self._call: OpenCall | None = None
+        self._step: Record = {}
+
+    async def take(self, piece: Piece) -> None:
+        """Write a piece."""
+        if isinstance(piece, TextPiece):
+            await self._finish_call()
+            self._writer.write(piece.text)
+        elif isinstance(piece, CallPiece):
+            if self._call is None or piece.number != self._call.number:
+                await self._begin_call(piece)
+            if piece.arguments:
+                self._tell(piece.arguments)
+        elif isinstance(piece, OutputPiece) and self._call is not None:
+            self._call.output = piece.output
+
+    async def finish(self) -> None:
+        """Close what is still open, but for the step of the functions."""
+        await self._finish_call()
+        self._writer.finish_message()
+
+    async def _begin_call(self, piece: CallPiece) -> None:
+        await self._finish_call()
+        self._writer.finish_message()
+        self.called = True
+        self._call = OpenCall(piece.number, piece.name)
+        if self._is_function:
+            self._call.id = self._writer.new_call_id()
+            self._call.number = len(self.functions)
+            self.functions.append(self._call)
+            self.function_step = self.function_step or self._writer.open_tool_step(self._number)
+            self._writer.tell_function(self.function_step, self._call, None)
+        else:
+            self._step = self._writer.open_tool_step(self._number)
+            self._writer.tell_plugin(self._step, self._call, "")
+
+    @property
+    def _is_function(self) -> bool:
+        """A name that is no built-in tool of the run is a function: only the caller can run it."""
+        return self._call is not None and self._call.name not in self._tools
+
+    def _tell(self, arguments: str) -> None:
+        assert self._call is not None
+        self._call.arguments.append(arguments)
+        if self._is_function:
+            self._writer.tell_function(self.function_step, self._call, arguments)
+        else:
+            self._writer.tell_plugin(self._step, self._call, arguments)
+
+    async def _finish_call(self) -> None:
+        call, is_function = self._call, self._is_function
+        self._call = None
+        if call is None or is_function:
+            return
+        for _ in range(2):
+            self._writer.tell_plugin(self._step, call, "")
+        if call.output is None:
+            call.output = await self._use_plugin(call)
+        self._writer.finish_plugin(self._step, call)
+
+    async def _use_plugin(self, call: OpenCall) -> str:
+        plugin = self._plugins.get(call.name)
+        if plugin is None:
+            known = ", ".join(sorted(self._plugins)) or "none"
+            raise PluginError(f"The embedded API has no tool {call.name!r}; it has: {known}.")
+        definition = next(tool for tool in self._writer.run["tools"] if tool["type"] == call.name)
+        return await plugin("".join(call.arguments), definition)

@@ -1,0 +1,137 @@
+"""The embedded Assistant API, put together: database, engine, tools, runner, app, and the thread it runs on.
+
+transport or server → app → endpoints → runner → engine and plugins
+                                └─ store and log ─┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from dashnb.errors import ConfigurationError
+from dashnb.local.app import create_app
+from dashnb.local.endpoints import Endpoints
+from dashnb.local.log import EventLog
+from dashnb.local.models.engine import Engine
+from dashnb.local.models.pace import PacedEngine
+from dashnb.local.plugins import Plugin
+from dashnb.local.runner import Runner
+from dashnb.local.store import Store
+from dashnb.local.transport import AsyncLocalTransport, LocalTransport, LoopThread
+from dashnb.local.writer import Clock, Ids
+
+# Any URL does: it only has to look like the service's, and never leaves the process.
+BASE_URL = "http://dashnb.local/api/v1"
+DEFAULT_PACE = 0.015
+
+
+def make_engine(name: str, *, pace: float = 0.0) -> Engine:
+    """The engine of a name: ``guide``, or ``replay:FILE``.
+
+    >>> make_engine("guide").name
+    'guide'
+
+    Args:
+        name: The name.
+        pace: Seconds between two pieces of the guide's answers, so that they can be watched.
+
+    Raises:
+        ConfigurationError: There is no such engine, or its file cannot be read.
+    """
+    kind, _, detail = name.partition(":")
+    if kind == "replay" and detail:
+        from dashnb.local.models.replay import ReplayEngine
+
+        return ReplayEngine.from_file(Path(detail))
+    if name == "guide":
+        from dashnb.local.models.guide import GuideEngine
+
+        guide: Engine = GuideEngine()
+        return PacedEngine(guide, pace, sleep=asyncio.sleep) if pace else guide
+    raise ConfigurationError(f"There is no engine {name!r}; there are guide and replay:FILE.")
+
+
+def new_id(prefix: str) -> str:
+    """An id in the form of the service: prefix, underscore, UUID."""
+    return f"{prefix}_{uuid.uuid4()}"
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class LocalService:
+    """One embedded API in this process.
+
+    >>> from dashnb.local.models.guide import GuideEngine
+    >>> with LocalService(":memory:", GuideEngine()) as service:
+    ...     service.engine.name
+    'guide'
+
+    Args:
+        database: A file, ``:memory:``, or a database URL.
+        engine: Who answers.
+        plugins: What the built-in tools do; those that dashnb has if None.
+        ids: Makes an id from a prefix.
+        clock: Milliseconds since 1970.
+        api_key: The key that requests must carry, or None to ask for none.
+
+    Raises:
+        StoreError: The database cannot be used.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        engine: Engine,
+        *,
+        plugins: Mapping[str, Plugin] | None = None,
+        ids: Ids = new_id,
+        clock: Clock = now_ms,
+        api_key: str | None = None,
+    ) -> None:
+        if plugins is None:
+            from dashnb.local.plugins.builtin import PLUGINS
+
+            plugins = PLUGINS
+        self.engine = engine
+        self.store = Store(database)
+        self.log = EventLog(self.store)
+        self.runner = Runner(self.store, engine, plugins)
+        endpoints = Endpoints(self.store, self.log, self.runner, ids=ids, clock=clock)
+        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key)
+        self._loop = LoopThread()
+
+    def transport(self, *, closes: bool = False) -> LocalTransport:
+        """A transport for `httpx.Client`; with ``closes``, closing the client closes the service."""
+        return LocalTransport(self.app, self._loop, on_close=self.close if closes else _nothing)
+
+    def async_transport(self, *, closes: bool = False) -> AsyncLocalTransport:
+        """A transport for `httpx.AsyncClient`; with ``closes``, closing the client closes the service."""
+        return AsyncLocalTransport(self.app, self._loop, on_close=self.close if closes else _nothing)
+
+    def close(self) -> None:
+        """Stop all runs, the thread and the database. Runs that were going on end as ``failed``."""
+        if self._loop.closed:
+            return
+        self._loop.start(self.runner.close()).result()
+        self._loop.close()
+        self.store.close()
+
+    def __enter__(self) -> LocalService:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"LocalService({self.store.database!r}, engine={self.engine.name!r})"
+
+
+def _nothing() -> None:
+    pass

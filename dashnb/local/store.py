@@ -1,0 +1,304 @@
+"""Where the embedded API keeps everything: one database, through SQLAlchemy Core.
+
+Every object is a row with the columns that are searched by and one JSON column with the rest; a
+`Record` is both, as one dict. The log of a run's events is a table of its own: an event is committed
+before anybody sees it, together with the change it tells about.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import StaticPool
+
+from dashnb.errors import StoreError
+from dashnb.protocol.requests import ListQuery
+
+SCHEMA_VERSION = 1
+Record = dict[str, Any]
+
+_metadata = sa.MetaData()
+_schema = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer, nullable=False))
+
+
+def _objects(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    """A table of objects: creation order, id, the given columns, and everything else as JSON."""
+    return sa.Table(
+        name,
+        _metadata,
+        sa.Column("key", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("id", sa.String(80), nullable=False, unique=True),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        *columns,
+        sa.Column("data", sa.JSON, nullable=False),
+    )
+
+
+def _parent(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.String(80), nullable=False, index=True)
+
+
+TABLES: dict[str, sa.Table] = {
+    "assistants": _objects("assistants"),
+    "assistant_files": _objects("assistant_files", _parent("assistant_id"), _parent("file_id")),
+    "threads": _objects("threads"),
+    "messages": _objects("messages", _parent("thread_id")),
+    "runs": _objects("runs", _parent("thread_id"), sa.Column("status", sa.String(20), nullable=False, index=True)),
+    "steps": _objects("steps", _parent("thread_id"), _parent("run_id")),
+}
+# The measured best for SQLite: the primary key is the table, so that reading a run's log is one range.
+_events = sa.Table(
+    "events",
+    _metadata,
+    sa.Column("run_key", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(40), nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """One row of a run's log.
+
+    Attributes:
+        run_id: The run.
+        seq: Position in the run's log, from 1, without gaps.
+        name: The event's name; ``done`` ends a stream.
+        data: The event's data, as it goes over the wire.
+    """
+
+    run_id: str
+    seq: int
+    name: str
+    data: str
+
+    @property
+    def id(self) -> str:
+        """What a reader hands back to go on behind this event."""
+        return f"{self.run_id}:{self.seq}"
+
+
+class Store:
+    """The database of one embedded API.
+
+    >>> store = Store(":memory:")
+    >>> with store.begin() as change:
+    ...     change.insert("threads", {"id": "thread_1", "created_at": 1, "metadata": {}})
+    >>> store.get("threads", "thread_1")
+    {'id': 'thread_1', 'created_at': 1, 'metadata': {}}
+    >>> store.close()
+
+    Args:
+        database: A file, ``:memory:``, or a database URL.
+
+    Raises:
+        StoreError: The file is no database, cannot be written, or is of a newer version; it is left as it was.
+    """
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        self._engine = _connect(database)
+        try:
+            self._prepare()
+        except DatabaseError as error:
+            self._engine.dispose()
+            raise StoreError(
+                f"The database {database} cannot be used: {error.orig}\n"
+                "Move the file away, or name another one with DASHNB_DATABASE."
+            ) from error
+        except StoreError:
+            self._engine.dispose()
+            raise
+
+    def _prepare(self) -> None:
+        with self._engine.begin() as connection:
+            if sa.inspect(connection).has_table("schema_version"):
+                version = connection.scalar(sa.select(_schema.c.version)) or 0
+                if version > SCHEMA_VERSION:
+                    raise StoreError(
+                        f"The database {self.database} was written by a newer dashnb (version {version}).\n"
+                        "Update dashnb, or name another database with DASHNB_DATABASE."
+                    )
+                return
+            _metadata.create_all(connection)
+            connection.execute(_schema.insert().values(version=SCHEMA_VERSION))
+
+    @contextmanager
+    def begin(self) -> Iterator[Change]:
+        """A transaction: all of its changes are kept, or none."""
+        with self._engine.begin() as connection:
+            yield Change(connection)
+
+    def get(self, table: str, object_id: str, **parents: str) -> Record | None:
+        """The record with this id and these parents, or None."""
+        with self._engine.connect() as connection:
+            return Change(connection).get(table, object_id, **parents)
+
+    def page(self, table: str, query: ListQuery, **parents: str) -> tuple[list[Record], bool]:
+        """One page of records, and whether there are more behind it.
+
+        Raises:
+            KeyError: ``after`` or ``before`` names nothing in this list.
+        """
+        rows = TABLES[table]
+        newest_first = query.order == "desc"
+        with self._engine.connect() as connection:
+            select = _select(rows, parents)
+            if anchor_id := query.after or query.before:
+                anchor = connection.scalar(_select(rows, {**parents, "id": anchor_id}).with_only_columns(rows.c.key))
+                if anchor is None:
+                    raise KeyError(anchor_id)
+                behind = bool(query.after) == newest_first
+                select = select.where(rows.c.key < anchor if behind else rows.c.key > anchor)
+            # A page that ends before an entry is read backwards from that entry.
+            descending = newest_first != bool(query.before)
+            select = select.order_by(rows.c.key.desc() if descending else rows.c.key).limit(query.limit + 1)
+            found = [_record(row) for row in connection.execute(select)]
+        more = len(found) > query.limit
+        found = found[: query.limit]
+        return (found[::-1] if query.before else found), more
+
+    def every(self, table: str, **parents: str) -> list[Record]:
+        """All records with these parents, in the order of their creation."""
+        rows = TABLES[table]
+        with self._engine.connect() as connection:
+            return [_record(row) for row in connection.execute(_select(rows, parents).order_by(rows.c.key))]
+
+    def newest(self, table: str, count: int | None, **parents: str) -> list[Record]:
+        """The last records with these parents, oldest first; all of them if ``count`` is None."""
+        rows = TABLES[table]
+        with self._engine.connect() as connection:
+            select = _select(rows, parents).order_by(rows.c.key.desc()).limit(count)
+            return [_record(row) for row in connection.execute(select)][::-1]
+
+    def events(self, run_id: str, *, after: int = 0) -> list[LoggedEvent]:
+        """The events of a run's log behind a position, in order."""
+        with self._engine.connect() as connection:
+            select = (
+                sa.select(_events.c.seq, _events.c.name, _events.c.data)
+                .where(_events.c.run_key == _run_key(run_id), _events.c.seq > after)
+                .order_by(_events.c.seq)
+            )
+            return [LoggedEvent(run_id, *row) for row in connection.execute(select)]
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+class Change:
+    """What can be done inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, table: str, object_id: str, **parents: str) -> Record | None:
+        """The record with this id and these parents, or None."""
+        row = self._connection.execute(_select(TABLES[table], {**parents, "id": object_id})).first()
+        return None if row is None else _record(row)
+
+    def insert(self, table: str, record: Record) -> None:
+        """Keep a new record."""
+        rows = TABLES[table]
+        self._connection.execute(rows.insert().values(_columns(rows, record)))
+
+    def update(self, table: str, object_id: str, **fields: Any) -> Record | None:
+        """Change some fields of a record; the changed record, or None if there is none."""
+        record = self.get(table, object_id)
+        if record is None:
+            return None
+        rows, changed = TABLES[table], {**record, **fields}
+        self._connection.execute(rows.update().where(rows.c.id == object_id).values(_columns(rows, changed)))
+        return changed
+
+    def move_run(self, run_id: str, to: str, *, among: Sequence[str], **fields: Any) -> Record | None:
+        """Change a run's status if it is one of ``among``; the changed run, or None if it was not."""
+        runs = TABLES["runs"]
+        moved = self._connection.execute(
+            runs.update().where(runs.c.id == run_id, runs.c.status.in_(among)).values(status=to)
+        )
+        return self.update("runs", run_id, **fields) if moved.rowcount else None
+
+    def delete(self, table: str, object_id: str) -> bool:
+        """Delete a record; True if there was one."""
+        rows = TABLES[table]
+        return bool(self._connection.execute(rows.delete().where(rows.c.id == object_id)).rowcount)
+
+    def delete_children(self, table: str, **parents: str) -> None:
+        """Delete all records with these parents; of runs, their logs as well."""
+        rows = TABLES[table]
+        where = [rows.c[name] == value for name, value in parents.items()]
+        if table == "runs":
+            keys = sa.select(rows.c.key).where(*where)
+            self._connection.execute(_events.delete().where(_events.c.run_key.in_(keys)))
+        self._connection.execute(rows.delete().where(*where))
+
+    def append(self, run_id: str, events: Sequence[tuple[str, str]]) -> list[LoggedEvent]:
+        """Append events, each a name and its data, to a run's log."""
+        key = self._connection.scalar(sa.select(TABLES["runs"].c.key).where(TABLES["runs"].c.id == run_id))
+        last = self._connection.scalar(sa.select(sa.func.max(_events.c.seq)).where(_events.c.run_key == key)) or 0
+        logged = [LoggedEvent(run_id, last + n, name, data) for n, (name, data) in enumerate(events, 1)]
+        rows = [{"run_key": key, "seq": event.seq, "name": event.name, "data": event.data} for event in logged]
+        self._connection.execute(_events.insert(), rows)
+        return logged
+
+
+def _connect(database: str) -> sa.Engine:
+    if "://" in database:
+        return sa.create_engine(database)
+    if database == ":memory:":
+        memory = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        sa.event.listen(memory, "connect", _on_connect(wal=False))
+        return memory
+    path = Path(database).expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            # Conversations are private: only their owner may read the file.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(
+            f"The database {path} cannot be created: {error.strerror}.\nName another place with DASHNB_DATABASE."
+        ) from error
+    file = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
+    sa.event.listen(file, "connect", _on_connect(wal=True))
+    return file
+
+
+def _on_connect(*, wal: bool) -> Callable[[Any, Any], None]:
+    def prepare(connection: Any, _record: Any) -> None:
+        if wal:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+    return prepare
+
+
+def _run_key(run_id: str) -> sa.ScalarSelect[Any]:
+    runs = TABLES["runs"]
+    return sa.select(runs.c.key).where(runs.c.id == run_id).scalar_subquery()
+
+
+def _select(rows: sa.Table, parents: dict[str, str]) -> sa.Select[Any]:
+    return sa.select(rows).where(*(rows.c[name] == value for name, value in parents.items()))
+
+
+def _columns(rows: sa.Table, record: Record) -> dict[str, Any]:
+    own = {column.name: record[column.name] for column in rows.c if column.name in record}
+    return {**own, "data": {name: value for name, value in record.items() if name not in own}}
+
+
+def _record(row: sa.Row[Any]) -> Record:
+    fields = dict(row._mapping)
+    del fields["key"]
+    return {**fields, **fields.pop("data")}

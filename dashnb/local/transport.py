@@ -1,0 +1,243 @@
+"""The way to the embedded API without a port: httpx transports that call the app in this process.
+
+The app runs on an event loop of its own thread, so that runs go on while the caller does something
+else. The parts of an answer are handed over as they are produced: the first event is there before the
+last one is thought of, which `httpx.ASGITransport`, which collects the whole answer, cannot do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import httpx
+from starlette.types import ASGIApp, Message, Scope
+
+T = TypeVar("T")
+# What ends the parts of an answer: the error that ended it, or None if it is complete.
+End = tuple[BaseException | None]
+Part = Message | End
+
+
+class LoopThread:
+    """An event loop on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="dashnb-local", daemon=True)
+        self._thread.start()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start work on the loop; its result comes as a future."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop, soon."""
+        self._loop.call_soon_threadsafe(function)
+
+    @property
+    def closed(self) -> bool:
+        """True once the loop has been stopped for good."""
+        return self._loop.is_closed()
+
+    def close(self) -> None:
+        """Stop the loop and its thread; what still runs on it is cancelled."""
+        self.start(self._cancel_all()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @staticmethod
+    async def _cancel_all() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Exchange:
+    """One request to the app and the parts of its answer, handed to ``deliver`` as they come."""
+
+    def __init__(self, app: ASGIApp, request: httpx.Request, body: bytes, deliver: Callable[[Part], None]) -> None:
+        self._app = app
+        self._scope = _scope(request)
+        self._body: bytes | None = body
+        self._deliver = deliver
+        self._left = asyncio.Event()
+
+    async def run(self) -> None:
+        """Let the app answer; the last part is an `End`."""
+        try:
+            await self._app(self._scope, self._receive, self._send)
+        except BaseException as error:
+            self._deliver((error,))
+            raise
+        self._deliver((None,))
+
+    def leave(self) -> None:
+        """Tell the app that nobody reads its answer any more."""
+        self._left.set()
+
+    async def _receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        self._deliver(message)
+
+
+class LocalTransport(httpx.BaseTransport):
+    """Reaches an app that runs on a `LoopThread`, for `httpx.Client`.
+
+    Args:
+        app: The app.
+        loop: Where it runs.
+        on_close: Called when the client is closed.
+    """
+
+    def __init__(self, app: ASGIApp, loop: LoopThread, *, on_close: Callable[[], None] = lambda: None) -> None:
+        self._app = app
+        self._loop = loop
+        self._on_close = on_close
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The response, whose body is read as the app produces it."""
+        parts: queue.SimpleQueue[Part] = queue.SimpleQueue()
+        exchange = _Exchange(self._app, request, request.read(), parts.put)
+        work = self._loop.start(exchange.run())
+        wait = request.extensions.get("timeout", {}).get("read")
+        body = _Body(parts, exchange, work, self._loop, wait)
+        start = body.next()
+        if not isinstance(start, dict):
+            raise httpx.RemoteProtocolError("the app sent no answer")
+        return httpx.Response(start["status"], headers=start["headers"], stream=body)
+
+    def close(self) -> None:
+        """Close what the transport was made with."""
+        self._on_close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(
+        self,
+        parts: queue.SimpleQueue[Part],
+        exchange: _Exchange,
+        work: Future[None],
+        loop: LoopThread,
+        wait: float | None,
+    ) -> None:
+        self._parts = parts
+        self._exchange = exchange
+        self._work = work
+        self._loop = loop
+        self._wait = wait
+
+    def next(self) -> Part:
+        try:
+            part = self._parts.get(timeout=self._wait)
+        except queue.Empty:
+            raise httpx.ReadTimeout(f"nothing came for {self._wait:g} s") from None
+        _raise_failure(part)
+        return part
+
+    def __iter__(self) -> Iterator[bytes]:
+        while isinstance(part := self.next(), dict):
+            if content := part.get("body"):
+                yield content
+
+    def close(self) -> None:
+        if not self._work.done():
+            self._loop.call(self._exchange.leave)
+
+
+class AsyncLocalTransport(httpx.AsyncBaseTransport):
+    """Reaches an app that runs on a `LoopThread`, for `httpx.AsyncClient` on any other loop."""
+
+    def __init__(self, app: ASGIApp, loop: LoopThread, *, on_close: Callable[[], None] = lambda: None) -> None:
+        self._app = app
+        self._loop = loop
+        self._on_close = on_close
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The response, whose body is read as the app produces it."""
+        parts: asyncio.Queue[Part] = asyncio.Queue()
+        here = asyncio.get_running_loop()
+
+        def deliver(part: Part) -> None:
+            if not here.is_closed():
+                here.call_soon_threadsafe(parts.put_nowait, part)
+
+        exchange = _Exchange(self._app, request, await request.aread(), deliver)
+        work = self._loop.start(exchange.run())
+        wait = request.extensions.get("timeout", {}).get("read")
+        body = _AsyncBody(parts, exchange, work, self._loop, wait)
+        start = await body.next()
+        if not isinstance(start, dict):
+            raise httpx.RemoteProtocolError("the app sent no answer")
+        return httpx.Response(start["status"], headers=start["headers"], stream=body)
+
+    async def aclose(self) -> None:
+        """Close what the transport was made with."""
+        self._on_close()
+
+
+class _AsyncBody(httpx.AsyncByteStream):
+    def __init__(
+        self,
+        parts: asyncio.Queue[Part],
+        exchange: _Exchange,
+        work: Future[None],
+        loop: LoopThread,
+        wait: float | None,
+    ) -> None:
+        self._parts = parts
+        self._exchange = exchange
+        self._work = work
+        self._loop = loop
+        self._wait = wait
+
+    async def next(self) -> Part:
+        try:
+            part = await asyncio.wait_for(self._parts.get(), self._wait)
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"nothing came for {self._wait:g} s") from None
+        _raise_failure(part)
+        return part
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while isinstance(part := await self.next(), dict):
+            if content := part.get("body"):
+                yield content
+
+    async def aclose(self) -> None:
+        if not self._work.done():
+            self._loop.call(self._exchange.leave)
+
+
+def _raise_failure(part: Part) -> None:
+    if isinstance(part, tuple) and part[0] is not None:
+        raise httpx.ReadError(f"the app failed: {type(part[0]).__name__}: {part[0]}") from part[0]
+
+
+def _scope(request: httpx.Request) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": request.url.scheme,
+        "path": request.url.path,
+        "raw_path": request.url.raw_path.partition(b"?")[0],
+        "query_string": request.url.query,
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": ("in-process", 0),
+        "server": (request.url.host, request.url.port or 80),
+    }
