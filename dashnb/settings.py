@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dashnb.errors import ConfigurationError
@@ -64,6 +64,9 @@ SETTINGS: dict[str, Setting] = {
         Setting("model", ("DASHNB_MODEL",), "qwen-max", "The model of assistants that name none."),
         Setting("timeout", ("DASHNB_TIMEOUT",), "300", "Seconds to wait for the service between two pieces of data."),
         Setting("engine", ("DASHNB_ENGINE",), "guide", "Who answers on the embedded API: guide or replay:FILE."),
+        Setting(
+            "pace", ("DASHNB_PACE",), "15", "Milliseconds between two pieces of the guide's answers, to watch them."
+        ),
         Setting("database", ("DASHNB_DATABASE",), None, "The embedded API's database: a file or :memory:."),
         Setting(
             "ledger",
@@ -97,9 +100,9 @@ def config_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A setting's value and where it came from, such as ``environment DASHSCOPE_API_KEY``."""
+    """A setting's value, not shown as it may be secret, and its source: ``environment DASHSCOPE_API_KEY``."""
 
-    text: str | None
+    text: str | None = field(repr=False)
     source: str
 
 
@@ -189,14 +192,28 @@ class Settings:
         Raises:
             ConfigurationError: It is not a number above 0.
         """
-        text = self.text("timeout") or ""
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = 0
+        seconds = self._number("timeout")
         if not seconds > 0:
-            raise ConfigurationError(f"timeout is {text!r} ({self.source('timeout')}); it must be seconds above 0.")
+            raise ConfigurationError(
+                f"timeout is {self.text('timeout')!r} ({self.source('timeout')}); it must be seconds above 0."
+            )
         return seconds
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two pieces of the guide's answers.
+
+        Raises:
+            ConfigurationError: It is not a number of milliseconds.
+        """
+        return max(0.0, self._number("pace")) / 1000
+
+    def _number(self, name: str) -> float:
+        text = self.text(name) or ""
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigurationError(f"{name} is {text!r} ({self.source(name)}); it must be a number.") from None
 
     @property
     def data_dir(self) -> Path:
@@ -210,7 +227,9 @@ class Settings:
     @property
     def database(self) -> str:
         """The embedded API's database: a file's path or ``:memory:``."""
-        return self.text("database") or str(self.data_dir / "assistant.db")
+        if named := self.text("database"):
+            return os.path.expanduser(named)
+        return str(self.data_dir / "assistant.db")
 
     @property
     def ledger_file(self) -> Path | None:

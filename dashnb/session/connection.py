@@ -1,0 +1,140 @@
+"""Where to connect and why: the settings decide, and can be asked for their reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dashnb.client.client import REGIONS, Client
+from dashnb.errors import ConfigurationError
+from dashnb.settings import Settings
+
+_CHOICES = "local, cloud, cloud-intl or a URL that ends in /api/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where a client is connected, and why.
+
+    Attributes:
+        kind: ``local``, ``cloud``, ``cloud-intl`` or ``url``.
+        base_url: The service's base URL; for ``local`` one that never leaves the process.
+        reason: Which setting won, in words.
+        engine: Who answers on the embedded API; ``""`` for others, who say so themselves.
+        database: The embedded API's database; ``""`` for others.
+    """
+
+    kind: str
+    base_url: str
+    reason: str
+    engine: str = ""
+    database: str = ""
+
+
+def plan(settings: Settings, target: str | None = None) -> Connection:
+    """Where to connect, by the settings; nothing is opened.
+
+    >>> plan(Settings.load({}, file=None)).kind
+    'local'
+    >>> plan(Settings.load({"DASHSCOPE_API_KEY": "sk-x"}, file=None)).reason
+    'environment DASHSCOPE_API_KEY is set'
+
+    Args:
+        settings: The settings.
+        target: ``local``, ``cloud``, ``cloud-intl`` or a URL; outranks the settings.
+
+    Raises:
+        ConfigurationError: The target is none of these.
+    """
+    chosen, reason = _choose(settings, target)
+    if chosen == "local":
+        from dashnb.local.service import BASE_URL
+
+        return Connection("local", BASE_URL, reason, settings.engine, settings.database)
+    if chosen in REGIONS:
+        return Connection(chosen, REGIONS[chosen], reason)
+    if chosen.startswith(("http://", "https://")):
+        return Connection("url", chosen.rstrip("/"), reason)
+    raise ConfigurationError(f"Cannot connect to {chosen!r} ({reason}); say {_CHOICES}.")
+
+
+def _choose(settings: Settings, target: str | None) -> tuple[str, str]:
+    if target is not None:
+        return target, "asked for"
+    if named := settings.text("connect"):
+        return named, f"{settings.source('connect')} says so"
+    if url := settings.text("base_url"):
+        return url, f"{settings.source('base_url')} says so"
+    if settings.api_key:
+        return "cloud", f"{settings.source('api_key')} is set"
+    return "local", "no key is set"
+
+
+def connect(
+    target: str | None = None,
+    *,
+    api_key: str | None = None,
+    workspace: str | None = None,
+    timeout: float | None = None,
+    engine: str | None = None,
+    database: str | None = None,
+) -> Client:
+    """A client for the service that the target and the settings name.
+
+    >>> with connect("local", database=":memory:") as client:
+    ...     client.threads.create().object
+    'thread'
+
+    Args:
+        target: ``local`` for the embedded API, ``cloud`` for Beijing, ``cloud-intl`` for Singapore, or a
+            base URL; the settings decide if it is left out.
+        api_key: The key; ``DASHSCOPE_API_KEY`` if left out.
+        workspace: The workspace id, needed only for keys of a sub-workspace.
+        timeout: Seconds to wait between two pieces of data.
+        engine: Who answers on the embedded API: ``guide`` or ``replay:FILE``.
+        database: The embedded API's database: a file or ``:memory:``.
+
+    Raises:
+        ConfigurationError: The target is unknown, or the cloud is meant and there is no key.
+        StoreError: The embedded API's database cannot be used.
+    """
+    settings = Settings.load(
+        api_key=api_key,
+        workspace=workspace,
+        timeout=None if timeout is None else str(timeout),
+        engine=engine,
+        database=database,
+    )
+    return open_client(plan(settings, target), settings)
+
+
+def open_client(connection: Connection, settings: Settings) -> Client:
+    """The client of a connection.
+
+    Raises:
+        ConfigurationError: The cloud is meant and there is no key.
+        StoreError: The embedded API's database cannot be used.
+    """
+    if connection.kind == "local":
+        return _open_local(connection, settings)
+    if connection.kind in REGIONS and not settings.api_key:
+        raise ConfigurationError(
+            f"The cloud service ({connection.kind}, {connection.reason}) needs a key: set DASHSCOPE_API_KEY.\n"
+            "Without a key everything works with the embedded API: connect local."
+        )
+    return Client(
+        connection.base_url,
+        api_key=settings.api_key,
+        workspace=settings.text("workspace"),
+        timeout=settings.timeout,
+    )
+
+
+def _open_local(connection: Connection, settings: Settings) -> Client:
+    from dashnb.local.service import LocalService, make_engine
+
+    service = LocalService(connection.database, make_engine(connection.engine, pace=settings.pace))
+    try:
+        return Client(connection.base_url, transport=service.transport(closes=True), timeout=settings.timeout)
+    except BaseException:
+        service.close()
+        raise

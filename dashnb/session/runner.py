@@ -1,0 +1,107 @@
+"""One run, from the request to its record: the whole path of the data on one screen.
+
+for event in stream: the state grows, and is yielded
+requires_action → call the functions → submit → go on with the new stream
+ended, failed, interrupted → record, always
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from dashnb.client.client import Client
+from dashnb.client.stream import RunStream
+from dashnb.errors import APIError, ConnectionFailed, DashnbError, RunError
+from dashnb.protocol.objects import LastError
+from dashnb.protocol.state import ABANDONED, RunState, ToolCall
+from dashnb.session.tools import FunctionTool
+
+MOST_ROUNDS = 16
+Recorder = Callable[[RunState, str], None]
+
+
+def run(
+    client: Client, stream: RunStream, functions: Mapping[str, FunctionTool], *, record: Recorder
+) -> Iterator[RunState]:
+    """The state of a run after each of its events, functions called as it asks for them.
+
+    Args:
+        client: Where the run goes on after its functions were called.
+        stream: The run's first stream.
+        functions: The functions it may ask for, by name.
+        record: Called once at the end, however the run ended, with the state and the engine's name.
+
+    Raises:
+        RunError: The run ended, but not with ``completed``, or asked for a function that is not there.
+        StreamError: The stream broke.
+    """
+    state = stream.state
+    try:
+        for _ in range(MOST_ROUNDS):
+            with stream:
+                for _event in stream:
+                    yield state
+            if not state.pending_calls:
+                break
+            outputs = call_functions(state.pending_calls, functions, state)
+            stream = client.runs.submit_tool_outputs(
+                state.id, thread_id=state.thread_id, tool_outputs=outputs, stream=True, state=state
+            )
+        if state.status != "completed":
+            raise failure(state)
+    except (KeyboardInterrupt, GeneratorExit):
+        stop(client, state)
+        raise
+    except (APIError, ConnectionFailed) as error:
+        if not state.id:
+            code = error.code if isinstance(error, APIError) else ""
+            state.end("failed", at=client.clock(), error=LastError(code=code or type(error).__name__, message=str(error)))
+        raise
+    finally:
+        record(state, stream.engine)
+
+
+def call_functions(
+    calls: tuple[ToolCall, ...], functions: Mapping[str, FunctionTool], state: RunState
+) -> list[dict[str, Any]]:
+    """The outputs of the calls that a run waits for, in order.
+
+    Raises:
+        RunError: A call names a function that is not there.
+    """
+    missing = sorted({call.name for call in calls} - set(functions))
+    if missing:
+        raise RunError(
+            f"The run {state.id} asks for {', '.join(missing)}, and no such function was given.\n"
+            "Pass the function in tools=[…], or hand in the outputs: client.runs.submit_tool_outputs(…).",
+            state=state,
+        )
+    return [{"tool_call_id": call.id, "output": functions[call.name].call(call.arguments)} for call in calls]
+
+
+def stop(client: Client, state: RunState) -> None:
+    """Cancel a run that nobody reads any more, or mark it as abandoned where the service cannot cancel."""
+    if state.is_final:
+        return
+    at = client.clock()
+    try:
+        client.runs.cancel(state.id, thread_id=state.thread_id)
+    except DashnbError:
+        state.end(ABANDONED, at=at)
+    else:
+        state.end("cancelled", at=at)
+
+
+def failure(state: RunState) -> RunError:
+    """The exception for a run that ended in another way than it should."""
+    code = state.error.code if state.error else ""
+    reason = f": {code}: {state.error.message}" if state.error else ""
+    if state.status == "requires_action":
+        reason = f": it asked for functions {MOST_ROUNDS} times in a row"
+    return RunError(
+        f"The run {state.id} ended as {state.status or 'unknown'}{reason}\n"
+        "What arrived is kept; ask again, or look at its steps with client.steps.list.",
+        state=state,
+        code=code,
+    )

@@ -1,0 +1,190 @@
+"""A conversation from Python: an assistant, a thread, a client, and functions that it may call."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from dashnb.client.client import Client
+from dashnb.client.stream import RunStream
+from dashnb.errors import DashnbError
+from dashnb.protocol.objects import Assistant, Thread
+from dashnb.protocol.state import RunState
+from dashnb.session.connection import connect
+from dashnb.session.runner import run
+from dashnb.session.tools import FunctionTool, ToolLike, as_tools
+from dashnb.settings import Settings
+
+if TYPE_CHECKING:
+    from dashnb.history.ledger import Ledger
+
+DEFAULT_NAME = "dashnb"
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Session:
+    """One conversation with one assistant.
+
+    >>> import dashnb
+    >>> with dashnb.Session(client=dashnb.connect("local", database=":memory:"), ledger=None) as session:
+    ...     answer = session.ask("What is 999 × 998?")
+    >>> "997002" in answer.text, answer.status
+    (True, 'completed')
+
+    Nothing is sent before the first question; assistant and thread are made then, unless given.
+
+    Args:
+        assistant: An assistant or its id; a new one is made from the next three if left out.
+        model: The model; ``DASHNB_MODEL`` or ``qwen-max`` if left out. Overrides a given assistant's.
+        instructions: The system prompt. Overrides a given assistant's.
+        tools: Names of built-in tools, definitions, and Python functions.
+        client: The client; one for `dashnb.connect` if left out, closed with the session.
+        thread: A thread or its id, to go on with an earlier conversation.
+        ledger: Where runs are recorded; the one of the settings if left out, None for none.
+        clock: Milliseconds since 1970.
+
+    Attributes:
+        runs: The states of the runs of this session, in order.
+    """
+
+    def __init__(
+        self,
+        assistant: Assistant | str | None = None,
+        *,
+        model: str | None = None,
+        instructions: str | None = None,
+        tools: Iterable[ToolLike | FunctionTool] = (),
+        client: Client | None = None,
+        thread: Thread | str | None = None,
+        ledger: Ledger | str | None = "settings",
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self.runs: list[RunState] = []
+        self._definitions, self._functions = as_tools(tools)
+        self._assistant = assistant
+        self._given = assistant is not None
+        self._model = model
+        self._instructions = instructions
+        self._thread = thread
+        self._client = client
+        self._owned: list[Client | Ledger] = []
+        self._ledger = ledger
+        self._clock = clock
+
+    @property
+    def client(self) -> Client:
+        """The client, opened when first needed."""
+        if self._client is None:
+            self._client = connect()
+            self._owned.append(self._client)
+        return self._client
+
+    @property
+    def assistant(self) -> Assistant:
+        """The assistant, made or retrieved when first needed."""
+        if self._assistant is None:
+            self._assistant = self.client.assistants.create(
+                model=self._model or Settings.load().model,
+                name=DEFAULT_NAME,
+                instructions=self._instructions,
+                tools=self._definitions,
+            )
+        elif isinstance(self._assistant, str):
+            self._assistant = self.client.assistants.retrieve(self._assistant)
+        return self._assistant
+
+    @property
+    def thread(self) -> Thread:
+        """The thread, made or retrieved when first needed."""
+        if self._thread is None:
+            self._thread = self.client.threads.create()
+        elif isinstance(self._thread, str):
+            self._thread = self.client.threads.retrieve(self._thread)
+        return self._thread
+
+    def ask(self, text: str) -> RunState:
+        """The finished run that answers a message: its text, steps, usage and times.
+
+        Raises:
+            RunError: The run ended, but not with ``completed``; ``error.state`` holds what arrived.
+            StreamError: The stream broke; ``client.runs.recover(error.state)`` finishes the state.
+            APIError: The service refused a request.
+        """
+        for _state in self.stream(text):
+            pass
+        return self.runs[-1]
+
+    def stream(self, text: str) -> Iterator[RunState]:
+        """The state of the run that answers a message, after each of its events.
+
+        It is the same object each time, so ``state.text`` grows. Leaving the loop cancels the run.
+
+        >>> import dashnb
+        >>> with dashnb.Session(client=dashnb.connect("local", database=":memory:"), ledger=None) as session:
+        ...     lengths = [len(state.text) for state in session.stream("What is 2 + 3?")]
+        >>> lengths == sorted(lengths) and lengths[-1] > 0
+        True
+
+        Raises: as `ask`.
+        """
+        started = self._clock()
+        self.client.messages.create(self.thread.id, content=text)
+        stream = self._open_stream()
+        self.runs.append(stream.state)
+
+        def record(state: RunState, engine: str) -> None:
+            self._record(state, text, engine, started)
+
+        yield from run(self.client, stream, self._functions, record=record)
+
+    def _open_stream(self) -> RunStream:
+        if not self._given:
+            return self.client.runs.stream(self.thread.id, assistant_id=self.assistant.id)
+        # What this session asks of an assistant that it did not make goes with each run.
+        return self.client.runs.stream(
+            self.thread.id,
+            assistant_id=self.assistant.id,
+            model=self._model,
+            instructions=self._instructions,
+            tools=self._definitions or None,
+        )
+
+    def _record(self, state: RunState, prompt: str, engine: str, started: int) -> None:
+        try:
+            ledger = self._open_ledger()
+            if ledger is not None:
+                ledger.record(state, prompt=prompt, engine=engine, connection=self.client.base_url, recorded_at=started)
+        except DashnbError as error:
+            # The answer is there; a ledger that cannot be written must not take it away.
+            warnings.warn(f"The run was not recorded. {error}", RuntimeWarning, stacklevel=2)
+
+    def _open_ledger(self) -> Ledger | None:
+        if isinstance(self._ledger, str):
+            from dashnb.history.ledger import Ledger
+
+            path = Settings.load().ledger_file
+            self._ledger = None if path is None else Ledger(path)
+            if self._ledger is not None:
+                self._owned.append(self._ledger)
+        return self._ledger
+
+    def close(self) -> None:
+        """Close what the session opened itself: its client and its ledger."""
+        while self._owned:
+            self._owned.pop().close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        thread = self._thread if isinstance(self._thread, str) else self._thread.id if self._thread else None
+        return f"Session(thread={thread!r}, runs={len(self.runs)})"
