@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
+from itertools import takewhile
 
 _GOOGLE_HEADER = re.compile(r"^(Args|Arguments|Parameters):\s*$")
 _GOOGLE_ENTRY = re.compile(r"^(\*{0,2}\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
-_NUMPY_ENTRY = re.compile(r"^(\w+)\s*(?::.*)?$")
+_NUMPY_ENTRY = re.compile(r"^(\*{0,2}\w+(?:, *\*{0,2}\w+)*)\s*(?::.*)?$")
 _REST_ENTRY = re.compile(r"^:param\s+(?:[^:]*\s)?(\w+)\s*:\s*(.*)$")
-_SECTION = re.compile(r"^(\w[\w ]*:\s*$|:\w+|>>>)")
+# Only known names: a purpose may well hold a line that ends in a colon.
+_SECTION = re.compile(
+    r"^((Args|Arguments|Parameters|Keyword Args|Keyword Arguments|Other Parameters|Attributes|Returns?|Yields?|Raises"
+    r"|Warns|Warnings?|Examples?|Notes?|See Also|References|Todo):\s*$|:\w+[^:]*:|>>>)"
+)
 
 
 def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
@@ -56,7 +61,12 @@ def _numpy(lines: list[str]) -> dict[str, str]:
 
 
 def _rest(lines: list[str]) -> dict[str, str]:
-    return {match[1]: match[2].strip() for line in lines if (match := _REST_ENTRY.match(line.strip()))}
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines):
+        if match := _REST_ENTRY.match(line.strip()):
+            following = takewhile(lambda one: one.startswith((" ", "\t")) and one.strip()[:1] != ":", lines[number + 1 :])
+            found[match[1]] = " ".join([match[2], *(one.strip() for one in following)]).strip()
+    return found
 
 
 def _block(lines: list[str]) -> list[str]:
@@ -75,7 +85,8 @@ def _entries(lines: list[str], pattern: re.Pattern[str], *, inline: bool) -> dic
     for line in lines:
         match = None if line.startswith((" ", "\t")) else pattern.match(line)
         if match:
-            current = found.setdefault(match[1].lstrip("*"), [match[2]] if inline else [])
+            current = [match[2]] if inline else []
+            found |= {name.strip(" *"): current for name in match[1].split(",")}
         elif current is not None and line.strip():
             current.append(line.strip())
     return {name: " ".join(part for part in parts if part) for name, parts in found.items()}

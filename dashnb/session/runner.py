@@ -7,7 +7,7 @@ ended, failed, interrupted → record, always
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from dashnb.client.client import Client
@@ -22,25 +22,34 @@ Recorder = Callable[[RunState, str], None]
 
 
 def run(
-    client: Client, stream: RunStream, functions: Mapping[str, FunctionTool], *, record: Recorder
-) -> Iterator[RunState]:
+    client: Client,
+    begin: Callable[[RunState], RunStream],
+    functions: Mapping[str, FunctionTool],
+    *,
+    state: RunState,
+    record: Recorder,
+) -> Generator[RunState, None, None]:
     """The state of a run after each of its events, functions called as it asks for them.
 
     Args:
         client: Where the run goes on after its functions were called.
-        stream: The run's first stream.
+        begin: Sends what comes before the run and opens its first stream, which adds up in the state.
         functions: The functions it may ask for, by name.
+        state: The state, still empty.
         record: Called once at the end, however the run ended, with the state and the engine's name.
 
     Raises:
         RunError: The run ended, but not with ``completed``, or asked for a function that is not there.
         StreamError: The stream broke.
+        APIError: The service refused a request.
     """
-    state = stream.state
+    engine = ""
     try:
+        stream = begin(state)
         for _ in range(MOST_ROUNDS):
             with stream:
                 for _event in stream:
+                    engine = stream.engine
                     yield state
             if not state.pending_calls:
                 break
@@ -54,12 +63,10 @@ def run(
         stop(client, state)
         raise
     except (APIError, ConnectionFailed) as error:
-        if not state.id:
-            code = error.code if isinstance(error, APIError) else ""
-            state.end("failed", at=client.clock(), error=LastError(code=code or type(error).__name__, message=str(error)))
+        refuse(client, state, error)
         raise
     finally:
-        record(state, stream.engine)
+        record(state, engine)
 
 
 def call_functions(
@@ -91,6 +98,13 @@ def stop(client: Client, state: RunState) -> None:
         state.end(ABANDONED, at=at)
     else:
         state.end("cancelled", at=at)
+
+
+def refuse(client: Client, state: RunState, error: APIError | ConnectionFailed) -> None:
+    """Mark a run that the service did not even begin as failed, with the error that it gave."""
+    if not state.id:
+        code = (error.code if isinstance(error, APIError) else "") or type(error).__name__
+        state.end("failed", at=client.clock(), error=LastError(code=code, message=str(error)))
 
 
 def failure(state: RunState) -> RunError:

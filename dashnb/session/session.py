@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING
 
+from dashnb.client.calls import Call, create_run, streamed
 from dashnb.client.client import Client
 from dashnb.client.stream import RunStream
 from dashnb.errors import DashnbError
-from dashnb.protocol.objects import Assistant, Thread
+from dashnb.protocol.objects import Assistant, Run, Thread
 from dashnb.protocol.state import RunState
 from dashnb.session.connection import connect
 from dashnb.session.runner import run
@@ -120,7 +121,7 @@ class Session:
             pass
         return self.runs[-1]
 
-    def stream(self, text: str) -> Iterator[RunState]:
+    def stream(self, text: str) -> Generator[RunState, None, None]:
         """The state of the run that answers a message, after each of its events.
 
         It is the same object each time, so ``state.text`` grows. Leaving the loop cancels the run.
@@ -133,21 +134,35 @@ class Session:
 
         Raises: as `ask`.
         """
+        return self._run(text)
+
+    def run(self) -> Generator[RunState, None, None]:
+        """The state of a new run on the thread as it stands, after each of its events; no message is added.
+
+        Raises: as `ask`.
+        """
+        return self._run(None)
+
+    def _run(self, text: str | None) -> Generator[RunState, None, None]:
         started = self._clock()
-        self.client.messages.create(self.thread.id, content=text)
-        stream = self._open_stream()
-        self.runs.append(stream.state)
+        state = RunState()
+        self.runs.append(state)
 
         def record(state: RunState, engine: str) -> None:
-            self._record(state, text, engine, started)
+            self._record(state, text or "", engine, started)
 
-        yield from run(self.client, stream, self._functions, record=record)
+        def begin(state: RunState) -> RunStream:
+            if text is not None:
+                self.client.messages.create(self.thread.id, content=text)
+            return self.client.open(streamed(self._call()), state=state)
 
-    def _open_stream(self) -> RunStream:
+        return run(self.client, begin, self._functions, state=state, record=record)
+
+    def _call(self) -> Call[Run]:
         if not self._given:
-            return self.client.runs.stream(self.thread.id, assistant_id=self.assistant.id)
+            return create_run(self.thread.id, assistant_id=self.assistant.id)
         # What this session asks of an assistant that it did not make goes with each run.
-        return self.client.runs.stream(
+        return create_run(
             self.thread.id,
             assistant_id=self.assistant.id,
             model=self._model,

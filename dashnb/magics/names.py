@@ -1,0 +1,97 @@
+"""What a word on a magic's line stands for: a variable of the notebook, an id, or a name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from dashnb.protocol.objects import Assistant, Thread
+from dashnb.session.session import Session
+from dashnb.session.tools import FunctionTool
+
+if TYPE_CHECKING:
+    from dashnb.client.client import Client
+
+# The built-in tools that the documentation names; a plugin's id passes as it is when it looks like one.
+BUILT_IN_TOOLS = (
+    "calculator",
+    "code_interpreter",
+    "generate_qrcode",
+    "github_search",
+    "quark_search",
+    "rag",
+    "search",
+    "text_to_image",
+    "wanx",
+)
+
+
+def find_assistant(word: str, variables: Mapping[str, Any], client: Client) -> Assistant | str:
+    """The assistant that a word names: a variable, an id, or the name of one at the service.
+
+    Raises:
+        UsageError: There is none.
+    """
+    value = variables.get(word)
+    if isinstance(value, Session):
+        return value.assistant
+    if isinstance(value, Assistant) or (isinstance(value, str) and value.startswith("asst_")):
+        return value
+    if word.startswith("asst_"):
+        return word
+    names: list[str] = []
+    for assistant in client.assistants.iter(limit=100):
+        if assistant.name == word:
+            return assistant
+        names.append(assistant.name)
+    raise UsageError(f"there is no assistant {word!r}: no variable, id or name.{_near(word, names)}")
+
+
+def find_thread(word: str, variables: Mapping[str, Any]) -> Thread | str:
+    """The thread that a word names: a variable or an id.
+
+    Raises:
+        UsageError: There is none.
+    """
+    value = variables.get(word)
+    if isinstance(value, Session):
+        return value.thread
+    if isinstance(value, Thread) or (isinstance(value, str) and value.startswith("thread_")):
+        return value
+    if word.startswith("thread_"):
+        return word
+    known = [name for name, held in variables.items() if isinstance(held, (Thread, Session))]
+    raise UsageError(
+        f"there is no thread {word!r}: give a thread's id or a variable that holds one.{_near(word, known)}"
+    )
+
+
+def find_tools(words: Iterable[str], variables: Mapping[str, Any]) -> list[Any]:
+    """The tools that words name, several in one word with commas between: functions and built-in tools.
+
+    Raises:
+        UsageError: A word names neither.
+    """
+    return [_find_tool(name, variables) for word in words for name in word.split(",") if name.strip()]
+
+
+def _find_tool(word: str, variables: Mapping[str, Any]) -> Any:
+    name = word.strip()
+    value = variables.get(name)
+    if isinstance(value, (FunctionTool, dict)) or callable(value):
+        return value
+    if name in BUILT_IN_TOOLS:
+        return name
+    functions = [key for key, held in variables.items() if callable(held) and not key.startswith("_")]
+    raise UsageError(
+        f"there is no tool {name!r}: give a function of this notebook or a built-in tool "
+        f"({', '.join(BUILT_IN_TOOLS)}).{_near(name, [*BUILT_IN_TOOLS, *functions])}"
+    )
+
+
+def _near(word: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(names), n=1)
+    return f" Did you mean {near[0]}?" if near else ""

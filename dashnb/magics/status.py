@@ -1,0 +1,60 @@
+"""Where the magics are connected, why, and who answers, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dashnb.magics.display import ENGINE_LABELS
+
+if TYPE_CHECKING:
+    from dashnb.magics.conversation import Conversation
+
+_PLACES = {
+    "local": "the embedded Assistant API in this process",
+    "cloud": "the cloud service in Beijing",
+    "cloud-intl": "the cloud service in Singapore",
+    "url": "a service of your own",
+}
+
+
+def summary(conversation: Conversation) -> str:
+    """One line: where, why, who answers.
+
+    >>> from dashnb.magics.conversation import Conversation
+    >>> from dashnb.settings import Settings
+    >>> summary(Conversation(Settings.load({}, file=None)))
+    'Connected to the embedded Assistant API in this process (no key is set); guide · rules, no language model answers.'
+    """
+    connection = conversation.connection
+    place = connection.base_url if connection.kind == "url" else _PLACES[connection.kind]
+    return f"Connected to {place} ({connection.reason}); {_who(conversation)} answers."
+
+
+def status(conversation: Conversation) -> str:
+    """Everything a person may want to know about the connection, a line each; keys are never shown."""
+    connection, settings = conversation.connection, conversation.settings
+    thread = conversation.thread
+    ledger = settings.ledger_file
+    rows = [
+        ("connected", f"{connection.kind}: {_PLACES[connection.kind]}"),
+        ("because", connection.reason),
+        ("answers", _who(conversation)),
+        ("model", f"{settings.model} ({settings.source('model')})"),
+        ("thread", "none yet" if thread is None else thread if isinstance(thread, str) else thread.id),
+        ("key", f"{settings.shown('api_key')} ({settings.source('api_key')})" if settings.api_key else "none"),
+        ("view", f"{settings.view} ({settings.source('view')})"),
+        ("ledger", "off" if ledger is None else str(ledger)),
+    ]
+    if connection.kind == "local":
+        rows.append(("database", connection.database))
+    else:
+        rows.append(("address", connection.base_url))
+        rows.append(("workspace", settings.shown("workspace")))
+    return "\n".join(f"{name:<10}{value}" for name, value in rows)
+
+
+def _who(conversation: Conversation) -> str:
+    connection = conversation.connection
+    if connection.kind == "local":
+        return ENGINE_LABELS.get(connection.engine, connection.engine)
+    return "the model of each assistant"
