@@ -1,0 +1,127 @@
+"""What is installed, connected and writable, and what to do where something is not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashnb import __version__
+from dashnb.errors import DashnbError
+from dashnb.settings import Settings
+
+QUESTION = "What is 999 × 998?"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: What it is.
+        text: What was found.
+        good: False if something has to be done.
+        remedy: What to do, ``""`` if nothing.
+    """
+
+    subject: str
+    text: str
+    good: bool = True
+    remedy: str = ""
+
+    def line(self) -> str:
+        """The finding as a person reads it.
+
+        >>> print(Finding("JupyterLab", "is missing", good=False, remedy='pip install "dashnb[lab]"').line())
+        !!  JupyterLab   is missing
+                         → pip install "dashnb[lab]"
+        """
+        mark = "ok" if self.good else "!!"
+        remedy = f"\n{'':17}→ {self.remedy}" if self.remedy else ""
+        return f"{mark}  {self.subject:<13}{self.text}{remedy}"
+
+
+def examine(settings: Settings, target: str | None = None) -> Iterator[Finding]:
+    """One finding after the other, each as soon as it is there; the last ones ask the service a question.
+
+    Args:
+        settings: The settings.
+        target: Where to connect; the settings decide if it is None.
+    """
+    yield Finding("dashnb", f"{__version__} on Python {platform.python_version()}")
+    yield _package("JupyterLab", "jupyterlab", "lab")
+    yield _package("kernel", "ipykernel", "lab")
+    yield _folder(settings.data_dir)
+    yield _ledger(settings)
+    yield from _connection(settings, target)
+
+
+def _package(subject: str, name: str, extra: str) -> Finding:
+    if importlib.util.find_spec(name) is None:
+        return Finding(subject, "is not installed", good=False, remedy=f'pip install "dashnb[{extra}]"')
+    return Finding(subject, importlib.metadata.version(name))
+
+
+def _folder(folder: Path) -> Finding:
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return Finding("data folder", str(folder))
+    remedy = "set DASHNB_DATA_DIR to a folder that you may write to"
+    return Finding("data folder", f"{existing} cannot be written to", good=False, remedy=remedy)
+
+
+def _ledger(settings: Settings) -> Finding:
+    path = settings.ledger_file
+    if path is None:
+        return Finding("ledger", f"off ({settings.source('ledger')})")
+    if not path.exists():
+        return Finding("ledger", f"{path} (begins with the first run)")
+    from dashnb.history.ledger import Ledger
+
+    try:
+        with Ledger(path) as ledger:
+            return Finding("ledger", f"{path} ({len(ledger.runs())} runs)")
+    except DashnbError as error:
+        return _failed("ledger", error)
+
+
+def _connection(settings: Settings, target: str | None) -> Iterator[Finding]:
+    from dashnb.session.connection import open_client, plan
+
+    try:
+        connection = plan(settings, target)
+        yield Finding("connection", f"{connection.kind} ({connection.reason}): {connection.base_url}")
+        if connection.kind == "local":
+            yield _question(settings, connection.engine)
+            return
+        with open_client(connection, settings) as client:
+            client.assistants.list(limit=1)
+        yield Finding("service", "answers, and takes the key")
+    except DashnbError as error:
+        yield _failed("service", error)
+
+
+def _question(settings: Settings, engine: str) -> Finding:
+    """Ask the embedded API a question, in a database of its own so that nothing is left behind."""
+    from dashnb.session.connection import connect
+    from dashnb.session.session import Session
+
+    started = time.perf_counter()
+    with (
+        connect("local", engine=engine, database=":memory:") as client,
+        Session(client=client, ledger=None) as session,
+    ):
+        run = session.ask(QUESTION)
+    seconds = time.perf_counter() - started
+    first = run.text.strip().partition("\n")[0]
+    return Finding("embedded API", f"{engine} answered in {seconds:.2f} s: {QUESTION} {first}")
+
+
+def _failed(subject: str, error: DashnbError) -> Finding:
+    first, _, rest = str(error).partition("\n")
+    return Finding(subject, first, good=False, remedy=" ".join(rest.split()))
