@@ -96,8 +96,10 @@ class APIError(DashnbError):
     def _explain(self) -> str:
         status = f"HTTP {self.status_code}" if self.status_code else ""
         facts = " ".join(part for part in (status, self.code) if part)
+        said = " ".join(self.message.split())  # a platform's message may have lines of its own
+        reason = ": ".join(part for part in (facts, said) if part) or "no reason was given"
         request = f" (request_id {self.request_id})" if self.request_id else ""
-        return f"{facts}: {self.message}{request}\n{self.remedy}"
+        return f"{reason}{request}\n{self.remedy}"
 
 
 class BadRequestError(APIError):
@@ -215,6 +217,7 @@ CODE_REMEDIES: dict[str, str] = {
     "DataInspectionFailed": "The content inspection refused the text; word it differently.",
     "NOT AUTHORIZED": "Name a workspace that the key may use: DASHSCOPE_WORKSPACE or workspace=….",
     "WorkSpaceNotFound": "Check the workspace id in DASHSCOPE_WORKSPACE or workspace=….",
+    "Throttling.AllocationQuota": "The quota of tokens is used up for now; wait a minute and try again.",
     "ModelNotFound": "Choose a model that this service offers; some have been withdrawn.",
     "AllocationQuota.FreeTierOnly": "The free quota is used up; allow paid use in the console.",
     "CommodityNotPurchased": "Activate Model Studio in the console, then try again.",

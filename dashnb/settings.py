@@ -8,6 +8,7 @@ Nothing is read at import: `Settings.load` reads once, and every value knows its
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -211,9 +212,12 @@ class Settings:
     def _number(self, name: str) -> float:
         text = self.text(name) or ""
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
-            raise ConfigurationError(f"{name} is {text!r} ({self.source(name)}); it must be a number.") from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise ConfigurationError(f"{name} is {text!r} ({self.source(name)}); it must be a number.")
+        return number
 
     @property
     def data_dir(self) -> Path:

@@ -8,18 +8,20 @@ before anybody sees it, together with the change it tells about.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from dashnb.errors import StoreError
+from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.requests import ListQuery
 
 SCHEMA_VERSION = 1
@@ -88,8 +90,14 @@ class LoggedEvent:
         return f"{self.run_id}:{self.seq}"
 
 
+class RunEnded(LookupError):
+    """A run was deleted, or ended by somebody else: nothing can be written to its log any more."""
+
+
 class Store:
     """The database of one embedded API.
+
+    A database in memory has one connection and is used by one thread at a time.
 
     >>> store = Store(":memory:")
     >>> with store.begin() as change:
@@ -101,27 +109,32 @@ class Store:
     Args:
         database: A file, ``:memory:``, or a database URL.
 
+    Attributes:
+        database: The same, without a password.
+
     Raises:
         StoreError: The file is no database, cannot be written, or is of a newer version; it is left as it was.
     """
 
     def __init__(self, database: str) -> None:
-        self.database = database
-        self._engine = _connect(database)
+        self.database = _shown(database)
+        try:
+            self._engine = _connect(database)
+        except (SQLAlchemyError, ImportError) as error:
+            raise _unusable(self.database, error) from error
+        # A change reads before it writes; on SQLite it has to be alone from its first look.
+        self._writing = self._engine.execution_options(writes=True)
         try:
             self._prepare()
-        except DatabaseError as error:
-            self._engine.dispose()
-            raise StoreError(
-                f"The database {database} cannot be used: {error.orig}\n"
-                "Move the file away, or name another one with DASHNB_DATABASE."
-            ) from error
         except StoreError:
-            self._engine.dispose()
+            self.close()
             raise
+        except SQLAlchemyError as error:
+            self.close()
+            raise _unusable(self.database, error) from error
 
     def _prepare(self) -> None:
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             if sa.inspect(connection).has_table("schema_version"):
                 version = connection.scalar(sa.select(_schema.c.version)) or 0
                 if version > SCHEMA_VERSION:
@@ -129,14 +142,16 @@ class Store:
                         f"The database {self.database} was written by a newer dashnb (version {version}).\n"
                         "Update dashnb, or name another database with DASHNB_DATABASE."
                     )
-                return
-            _metadata.create_all(connection)
-            connection.execute(_schema.insert().values(version=SCHEMA_VERSION))
+            else:
+                _metadata.create_all(connection)
+                connection.execute(_schema.insert().values(version=SCHEMA_VERSION))
+        if self._engine.name == "sqlite":
+            _log_ahead(self._engine)
 
     @contextmanager
     def begin(self) -> Iterator[Change]:
         """A transaction: all of its changes are kept, or none."""
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             yield Change(connection)
 
     def get(self, table: str, object_id: str, **parents: str) -> Record | None:
@@ -244,44 +259,110 @@ class Change:
         self._connection.execute(rows.delete().where(*where))
 
     def append(self, run_id: str, events: Sequence[tuple[str, str]]) -> list[LoggedEvent]:
-        """Append events, each a name and its data, to a run's log."""
-        key = self._connection.scalar(sa.select(TABLES["runs"].c.key).where(TABLES["runs"].c.id == run_id))
-        last = self._connection.scalar(sa.select(sa.func.max(_events.c.seq)).where(_events.c.run_key == key)) or 0
-        logged = [LoggedEvent(run_id, last + n, name, data) for n, (name, data) in enumerate(events, 1)]
-        rows = [{"run_key": key, "seq": event.seq, "name": event.name, "data": event.data} for event in logged]
-        self._connection.execute(_events.insert(), rows)
+        """Append events, each a name and its data, to a run's log.
+
+        Raises:
+            RunEnded: There is no such run any more, or its log has its last ``done``.
+        """
+        runs = TABLES["runs"]
+        run = self._connection.execute(sa.select(runs.c.key, runs.c.status).where(runs.c.id == run_id)).first()
+        if run is None:
+            raise RunEnded(run_id)
+        log = sa.select(_events.c.seq, _events.c.name).where(_events.c.run_key == run.key)
+        last = self._connection.execute(log.order_by(_events.c.seq.desc()).limit(1)).first()
+        if last is not None and last.name == "done" and is_final(run.status):
+            raise RunEnded(run_id)
+        known = 0 if last is None else last.seq
+        logged = [LoggedEvent(run_id, known + n, name, data) for n, (name, data) in enumerate(events, 1)]
+        rows = [{"run_key": run.key, "seq": event.seq, "name": event.name, "data": event.data} for event in logged]
+        if rows:
+            self._connection.execute(_events.insert(), rows)
         return logged
 
 
 def _connect(database: str) -> sa.Engine:
     if "://" in database:
-        return sa.create_engine(database)
+        return _sqlite_by_hand(sa.create_engine(database))
     if database == ":memory:":
         memory = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        sa.event.listen(memory, "connect", _on_connect(wal=False))
-        return memory
+        return _sqlite_by_hand(memory)
     path = Path(database).expanduser()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             # Conversations are private: only their owner may read the file.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        elif path.is_file():
+            _check_header(path)
     except OSError as error:
         raise StoreError(
             f"The database {path} cannot be created: {error.strerror}.\nName another place with DASHNB_DATABASE."
         ) from error
-    file = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
-    sa.event.listen(file, "connect", _on_connect(wal=True))
-    return file
+    # A name may hold what means something in a URL, such as a question mark.
+    url = sa.URL.create("sqlite", database=str(path))
+    return _sqlite_by_hand(sa.create_engine(url, connect_args={"timeout": 10}))
 
 
-def _on_connect(*, wal: bool) -> Callable[[Any, Any], None]:
-    def prepare(connection: Any, _record: Any) -> None:
-        if wal:
-            connection.execute("PRAGMA journal_mode=WAL")
+def _check_header(path: Path) -> None:
+    """Refuse a file that SQLite would write over: it takes anything shorter than a page for empty."""
+    with path.open("rb") as file:
+        header = file.read(16)
+    if header and header != b"SQLite format 3\0":
+        raise StoreError(
+            f"The database {path} cannot be used: the file is not a database.\n"
+            "Move the file away, or name another one with DASHNB_DATABASE."
+        )
+
+
+def _sqlite_by_hand(engine: sa.Engine) -> sa.Engine:
+    """On SQLite, begin transactions ourselves: its driver begins them only at the first write."""
+    if engine.name != "sqlite":
+        return engine
+
+    @sa.event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        try:
             connection.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.Error:
+            connection.close()
+            raise
 
-    return prepare
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _log_ahead(engine: sa.Engine) -> None:
+    """Let readers and a writer work at the same time; another process that opens the file may be doing the same."""
+    with closing(engine.raw_connection()) as connection, suppress(sqlite3.OperationalError):
+        connection.cursor().execute("PRAGMA journal_mode=WAL")
+
+
+def _unusable(database: str, error: Exception) -> StoreError:
+    if isinstance(error, DBAPIError):
+        reason = str(error.orig).strip().partition("\n")[0]
+    elif isinstance(error, (NoSuchModuleError, ImportError)):
+        reason = str(error)
+    else:
+        # Other messages repeat the URL, and with it a password.
+        reason = "it is not the URL of a database"
+    return StoreError(
+        f"The database {database} cannot be used: {reason}.\n"
+        "Move the file away, or name another one with DASHNB_DATABASE."
+    )
+
+
+def _shown(database: str) -> str:
+    if "://" not in database:
+        return database
+    try:
+        return sa.make_url(database).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return f"{database.partition('://')[0]}://…"
 
 
 def _run_key(run_id: str) -> sa.ScalarSelect[Any]:
@@ -301,4 +382,5 @@ def _columns(rows: sa.Table, record: Record) -> dict[str, Any]:
 def _record(row: sa.Row[Any]) -> Record:
     fields = dict(row._mapping)
     del fields["key"]
-    return {**fields, **fields.pop("data")}
+    data = fields.pop("data")
+    return {**fields, **data}

@@ -91,7 +91,7 @@ def parse_event(sent: ServerSentEvent) -> RunEvent:
         return RunEvent("done", None, sent.id)
     try:
         value = json.loads(sent.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if name in EVENTS:
             raise ProtocolError(f"The event {name} does not carry JSON: {sent.data[:80]!r}") from error
         value = sent.data

@@ -1,12 +1,7 @@
 """The objects of the Assistant API: assistants, threads, messages, runs, run steps and their deltas.
 
-Every object keeps the fields it was sent, known or not. The same state is spelt in several ways by
-different endpoints (``null``, ``{}``, ``""``, ``0``, ``-1``, absence; seconds or milliseconds; two
-sets of names for token counts): here each has one form.
-
-* A time is milliseconds since 1970, or None for "not happened".
-* A text is a string, never None; a map is a dict; a list is a list.
-* An error is None unless it has a code.
+Every object keeps the fields it was sent, known or not; `dashnb.protocol.spellings` brings the
+spellings of the wire into one form.
 
 Sources: Assistants, Threads, Messages, Runs and Run Steps references, sections "… object".
 """
@@ -18,48 +13,24 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-# The first millisecond timestamp that could be mistaken for seconds is in the year 5138.
-_SECONDS_BELOW = 10**11
-
-
-def _milliseconds(value: Any) -> Any:
-    if value is None or value == "":
-        return None
-    number = int(value)
-    if number <= 0:
-        return None
-    return number * 1000 if number < _SECONDS_BELOW else number
-
-
-def _number(value: Any) -> Any:
-    # Printed examples show the word None where the wire has null.
-    return None if value in ("", "None") else value
-
-
-def _listed(value: Any) -> Any:
-    if not value:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def _parts(value: Any) -> Any:
-    return [{"type": "text", "text": {"value": value}}] if isinstance(value, str) and value else _listed(value)
-
-
-def _failure(value: Any) -> Any:
-    if isinstance(value, str):
-        return {"code": value, "message": value} if value else None
-    return value if value and value.get("code") else None
-
+from dashnb.protocol.spellings import (
+    Flag,
+    Listed,
+    Map,
+    Milliseconds,
+    OrEmpty,
+    OrNone,
+    Output,
+    Real,
+    Switch,
+    Text,
+    Whole,
+    failure,
+    parts,
+    scalar,
+)
 
 T = TypeVar("T")
-Milliseconds = Annotated[int | None, BeforeValidator(_milliseconds)]
-Text = Annotated[str, BeforeValidator(lambda value: value or "")]
-Map = Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
-Listed = Annotated[list[T], BeforeValidator(_listed)]
-OrNone = Annotated[T | None, BeforeValidator(lambda value: value or None)]
-Real = Annotated[float | None, BeforeValidator(_number)]
-Whole = Annotated[int | None, BeforeValidator(_number)]
 
 
 class WireObject(BaseModel):
@@ -72,8 +43,8 @@ class WireObject(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that were sent, as plain dicts and lists, in the one form of this module."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        """The fields that were sent, by their names on the wire, as plain dicts and lists in the one form."""
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name in ("id", "type", "name", "role", "status", "code"):
@@ -87,7 +58,7 @@ class Stored(WireObject):
     """An object that the service keeps: it has an id, a kind and a time of creation."""
 
     id: str = Field(min_length=1)
-    object: str = ""
+    object: Text = ""
     created_at: Milliseconds = None
     metadata: Map = Field(default_factory=dict)
     request_id: Text = ""
@@ -112,9 +83,9 @@ class Tool(WireObject):
 
     type: str
     description: Text = ""
-    function: FunctionDefinition | None = None
-    auth: dict[str, Any] | None = None
-    prompt_ra: dict[str, Any] | None = None
+    function: OrNone[FunctionDefinition] = None
+    auth: OrNone[dict[str, Any]] = None
+    prompt_ra: OrNone[dict[str, Any]] = None
 
     @property
     def name(self) -> str:
@@ -153,7 +124,7 @@ class Deleted(WireObject):
 
     id: Text = ""
     object: Text = ""
-    deleted: bool = False
+    deleted: Flag = False
     request_id: Text = ""
 
 
@@ -171,7 +142,7 @@ class Page(WireObject, Generic[T]):
     data: Listed[T] = Field(default_factory=list)
     first_id: Text = ""
     last_id: Text = ""
-    has_more: bool = False
+    has_more: Flag = False
     request_id: Text = ""
 
     def __len__(self) -> int:
@@ -201,13 +172,13 @@ class TextContent(WireObject):
 class ContentPart(WireObject):
     """One part of a message: text, or a type this version does not know, kept as it came."""
 
-    type: str = "text"
-    index: int | None = None
-    text: TextContent | None = None
-    image_file: dict[str, Any] | None = None
+    type: Text = "text"
+    index: Whole = None
+    text: OrNone[TextContent] = None
+    image_file: OrNone[dict[str, Any]] = None
 
 
-Content = Annotated[list[ContentPart], BeforeValidator(_parts)]
+Content = Annotated[list[ContentPart], BeforeValidator(parts)]
 
 
 class Message(Stored):
@@ -247,7 +218,7 @@ class MessageDelta(WireObject):
 
     id: str = Field(min_length=1)
     object: Text = ""
-    delta: MessageDeltaBody = Field(default_factory=MessageDeltaBody)
+    delta: OrEmpty[MessageDeltaBody] = Field(default_factory=MessageDeltaBody)
     request_id: Text = ""
 
 
@@ -281,11 +252,13 @@ class Usage(WireObject):
     def _one_spelling(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        fields = {name: number for name, number in value.items() if number is not None}
+        fields = {name: number for name, number in value.items() if scalar(number) is not None}
         for new, old in (("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")):
             if old in fields:
                 fields.setdefault(new, fields.pop(old))
-        fields.setdefault("total_tokens", fields.get("input_tokens", 0) + fields.get("output_tokens", 0))
+        counts = [fields.get("input_tokens", 0), fields.get("output_tokens", 0)]
+        if all(isinstance(count, int) for count in counts):
+            fields.setdefault("total_tokens", sum(counts))
         return fields
 
 
@@ -294,7 +267,7 @@ class FunctionCall(WireObject):
 
     name: Text = ""
     arguments: Text = ""
-    output: Any = None
+    output: Output = None
 
 
 class StepToolCall(WireObject):
@@ -302,16 +275,19 @@ class StepToolCall(WireObject):
 
     id: Text = ""
     type: Text = ""
-    index: int | None = None
-    function: FunctionCall | None = None
+    index: Whole = None
+    function: OrNone[FunctionCall] = None
+
+    @property
+    def kind(self) -> str:
+        """``function``, or the tool's own name: the type, else the only payload's key."""
+        key, _ = self.payload
+        return "function" if self.function else self.type or ("" if key == "plugin_name" else key)
 
     @property
     def tool(self) -> str:
-        """The tool's name: the function's, the type, or the only payload's key."""
-        if self.function and self.function.name:
-            return self.function.name
-        key, _ = self.payload
-        return self.type or ("" if key == "plugin_name" else key)
+        """The function's name, ``""`` in a delta that leaves it out; for other calls the tool's own name."""
+        return (self.function.name if self.function else "") if self.kind == "function" else self.kind
 
     @property
     def payload(self) -> tuple[str, FunctionCall]:
@@ -328,6 +304,11 @@ class StepToolCall(WireObject):
                 return key, FunctionCall.model_validate(fields[key])
         return self.type, FunctionCall()
 
+    @model_validator(mode="after")
+    def _payload_is_readable(self) -> StepToolCall:
+        _ = self.payload  # raises here, where the object is read, and not where the call is looked at
+        return self
+
 
 class SubmitToolOutputs(WireObject):
     """The calls whose outputs the run waits for."""
@@ -339,7 +320,7 @@ class RequiredAction(WireObject):
     """What the caller has to do before the run goes on."""
 
     type: Text = ""
-    submit_tool_outputs: SubmitToolOutputs = Field(default_factory=SubmitToolOutputs)
+    submit_tool_outputs: OrEmpty[SubmitToolOutputs] = Field(default_factory=SubmitToolOutputs)
 
 
 class Run(Stored):
@@ -349,7 +330,7 @@ class Run(Stored):
     assistant_id: Text = ""
     status: Text = ""
     required_action: OrNone[RequiredAction] = None
-    last_error: Annotated[LastError | None, BeforeValidator(_failure)] = None
+    last_error: Annotated[LastError | None, BeforeValidator(failure)] = None
     expires_at: Milliseconds = None
     started_at: Milliseconds = None
     cancelled_at: Milliseconds = None
@@ -366,7 +347,7 @@ class Run(Stored):
     max_tokens: Whole = None
     truncation_strategy: OrNone[dict[str, Any]] = None
     incomplete_details: OrNone[dict[str, Any]] = None
-    enable_search: bool | None = None
+    enable_search: Switch = None
     stop: Any = None
     tool_choice: Any = None
 
@@ -406,8 +387,8 @@ class RunStep(Stored):
     run_id: Text = ""
     type: Text = ""
     status: Text = ""
-    step_details: StepDetails = Field(default_factory=StepDetails)
-    last_error: Annotated[LastError | None, BeforeValidator(_failure)] = None
+    step_details: OrEmpty[StepDetails] = Field(default_factory=StepDetails)
+    last_error: Annotated[LastError | None, BeforeValidator(failure)] = None
     started_at: Milliseconds = None
     expires_at: Milliseconds = None
     expired_at: Milliseconds = None
@@ -420,7 +401,7 @@ class RunStep(Stored):
 class StepDeltaBody(WireObject):
     """What a step delta adds."""
 
-    step_details: StepDetails = Field(default_factory=StepDetails)
+    step_details: OrEmpty[StepDetails] = Field(default_factory=StepDetails)
 
 
 class StepDelta(WireObject):
@@ -428,7 +409,7 @@ class StepDelta(WireObject):
 
     id: str = Field(min_length=1)
     object: Text = ""
-    delta: StepDeltaBody = Field(default_factory=StepDeltaBody)
+    delta: OrEmpty[StepDeltaBody] = Field(default_factory=StepDeltaBody)
     request_id: Text = ""
 
 

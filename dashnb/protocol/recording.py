@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 
 from dashnb.errors import ProtocolError
@@ -18,8 +19,9 @@ def parse_recording(content: bytes) -> list[RunEvent]:
     'thread.created'
 
     Raises:
-        ProtocolError: It is neither; the message names the line.
+        ProtocolError: It is neither, or an event is malformed; the message names the line or the event.
     """
+    content = content.removeprefix(codecs.BOM_UTF8)
     if content.lstrip().startswith(b"{"):
         return [_parse_line(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
     decoder = Decoder()
@@ -35,6 +37,13 @@ def _parse_line(number: int, line: bytes) -> RunEvent:
     try:
         entry = json.loads(line)
         name, data = entry["event"], entry.get("data")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ProtocolError(f'Line {number} of the recording is not {{"event": …, "data": …}}.') from error
-    return RunEvent("done") if name == "done" else event_of(name, data)
+    if not isinstance(name, str):
+        raise ProtocolError(f"Line {number} of the recording names no event: {name!r}.")
+    if name == "done":
+        return RunEvent("done")
+    try:
+        return event_of(name, data)
+    except ProtocolError as error:
+        raise ProtocolError(f"Line {number} of the recording: {error}") from error

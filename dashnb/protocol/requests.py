@@ -114,7 +114,7 @@ class MessageCreate(Body):
     """Body of "Create a message"."""
 
     content: str = Field(min_length=1)
-    role: Literal["user", "assistant"] = "user"
+    role: Annotated[Literal["user", "assistant"], _or(lambda: "user")] = "user"
     file_ids: FileIds = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
@@ -141,7 +141,7 @@ class TruncationStrategy(Body):
     """How much of the thread reaches the model."""
 
     type: Literal["last_messages"] = "last_messages"
-    last_messages: Annotated[int, Field(ge=1)] | None = LAST_MESSAGES
+    last_messages: Annotated[int, _or(lambda: LAST_MESSAGES), Field(ge=1)] = LAST_MESSAGES
 
 
 class RunCreate(Sampling):

@@ -104,22 +104,29 @@ def encode(event: ServerSentEvent) -> bytes:
     >>> encode(ServerSentEvent("done", "[DONE]"))
     b'event:done\ndata:[DONE]\n\n'
 
+    Raises:
+        ValueError: The name or the id is longer than one line; the rest would be read as fields.
+
     Source: Runs reference, streamed answers of "Create a run".
     """
+    if _LINE_END.search(event.event + event.id):
+        raise ValueError(f"the name and the id of an event are one line each: {event.event!r}, {event.id!r}")
     fields = [("id", event.id)] if event.id else []
     fields.append(("event", event.event))
     fields += [("data", line) for line in _LINE_END.split(event.data)]
     lines = "".join(f"{name}:{_guard(value)}\n" for name, value in fields)
-    return f"{lines}\n".encode()
+    # Half a surrogate pair, which JSON can spell and UTF-8 cannot carry, must not end a stream.
+    return f"{lines}\n".encode(errors="replace")
 
 
 def comment(text: str) -> bytes:
-    r"""The bytes of a comment line, which keeps an idle connection open and is no event.
+    r"""The bytes of a comment, which keeps an idle connection open and is no event.
 
     >>> comment("heartbeat")
     b': heartbeat\n\n'
     """
-    return f": {text}\n\n".encode()
+    lines = "".join(f": {line}\n" for line in _LINE_END.split(text))
+    return f"{lines}\n".encode(errors="replace")
 
 
 def _guard(value: str) -> str:

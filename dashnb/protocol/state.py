@@ -119,7 +119,7 @@ class RunState:
             the service could not be told.
         usage: Tokens, or None.
         error: ``last_error`` of the run or the content of an ``error`` event, or None.
-        done: True once the last stream ended with ``done``.
+        done: True if ``done`` was the last event, so that the last stream came to its end.
         requested_at: When the first request was sent, in milliseconds of the caller's clock.
         first_token_at: When the first text that is not empty arrived.
         ended_at: When the run's final event arrived.
@@ -217,6 +217,7 @@ class RunState:
             at: When it arrived, in milliseconds of the caller's clock.
         """
         self.event_count += 1
+        self.done = event.name == "done"
         data = event.data
         verb = event.name.rpartition(".")[2]
         if isinstance(data, Run):
@@ -234,8 +235,6 @@ class RunState:
             self.thread_id = data.id
         elif isinstance(data, ErrorInfo):
             self.error = LastError(code=data.code or "error", message=data.message)
-        elif event.name == "done":
-            self.done = True
 
     def merge(
         self, run: Run, *, steps: Iterable[RunStep] = (), messages: Iterable[Message] = (), at: float | None = None
@@ -248,17 +247,21 @@ class RunState:
             messages: Its messages; those of the user are left out.
             at: The time of reading, in milliseconds of the caller's clock.
         """
-        final = is_final(run.status)
         for step in steps:
-            ended = step.status if step.status in FINAL_STEP_STATUSES else run.status if final else "in_progress"
-            self._take_step(step, ended if ended in FINAL_STEP_STATUSES else "in_progress", at)
+            self._take_step(step, step.status, at)
         for message in messages:
             if message.role == "assistant":
                 self._take_message(message, True, at)
         self._take_run(run, run.status, at)
 
-    def end(self, status: str, *, at: float | None = None) -> None:
-        """Mark how the run ended for us when no event will say so: ``cancelled``, ``abandoned``, ``failed``."""
+    def end(self, status: str, *, at: float | None = None, error: LastError | None = None) -> None:
+        """Mark how the run ended for us when no event will say so: ``cancelled``, ``abandoned``, ``failed``.
+
+        A run that has already ended keeps its end.
+        """
+        if is_final(self.status):
+            return
+        self.error = error or self.error
         self._end(status, at)
 
     # --- the rules -------------------------------------------------------------------------
@@ -317,7 +320,7 @@ def _between(start: float | None, end: float | None) -> float | None:
 
 def _call_of(number: int, call: StepToolCall) -> ToolCall:
     _, payload = call.payload
-    return ToolCall(number, call.id, call.type or call.tool, call.tool, payload.arguments, payload.output)
+    return ToolCall(number, call.id, call.kind, call.tool, payload.arguments, payload.output)
 
 
 @dataclass(slots=True)
@@ -353,30 +356,29 @@ class _CallSum:
     type: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
-    output: list[str] | list[Any] = field(default_factory=list)
-    output_is_list: bool = False
-    has_output: bool = False
+    outputs: list[str | list[Any]] = field(default_factory=list)
 
     def add(self, call: StepToolCall) -> None:
         _, payload = call.payload
         self.id = call.id or self.id
-        self.type = call.type or self.type or call.tool
+        self.type = call.type or self.type or call.kind
         self.name = call.tool or self.name
         if payload.arguments:
             self.arguments.append(payload.arguments)
         if payload.output is not None:
-            self.has_output = True
-            self.output_is_list = self.output_is_list or isinstance(payload.output, list)
-            self.output += payload.output if isinstance(payload.output, list) else [str(payload.output)]
+            self.outputs.append(payload.output)
 
     def snapshot(self, number: int) -> ToolCall:
         self.arguments[:] = ["".join(self.arguments)]
-        output: str | list[Any] | None = None
-        if self.output_is_list:
-            output = [piece for piece in self.output if piece != ""]
-        elif self.has_output:
-            output = "".join(self.output)
-        return ToolCall(number, self.id, self.type, self.name, self.arguments[0], output)
+        return ToolCall(number, self.id, self.type, self.name, self.arguments[0], _joined(self.outputs))
+
+
+def _joined(outputs: list[str | list[Any]]) -> str | list[Any] | None:
+    pieces = [piece for piece in outputs if piece] or outputs[:1]
+    texts = [piece for piece in pieces if isinstance(piece, str)]
+    if len(texts) == len(pieces):
+        return "".join(texts) if texts else None
+    return [entry for piece in pieces for entry in (piece if isinstance(piece, list) else [piece])]
 
 
 @dataclass(slots=True)
@@ -408,10 +410,10 @@ class _StepSum:
         if step.step_details.message_creation:
             self.message_id = step.step_details.message_creation.message_id
         if step.step_details.tool_calls:
-            known = {number: call.type for number, call in self.calls.items()}
-            self.calls.clear()
+            known, self.calls = self.calls, {}
             for number, call in enumerate(step.step_details.tool_calls):
-                self.calls[number] = _CallSum(type=known.get(number, ""))
+                before = known.get(number, _CallSum())
+                self.calls[number] = _CallSum(before.id, before.type, before.name)
                 self.calls[number].add(call)
 
     def replace(self, calls: list[ToolCall]) -> None:

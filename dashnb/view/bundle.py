@@ -1,0 +1,147 @@
+"""A run as what a notebook keeps: HTML, Markdown and text to see, and metadata to rebuild tables from.
+
+The data is the same for the same run wherever and whenever it ran; ids and times are in the metadata,
+which tools that compare notebooks leave alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dashnb.protocol.objects import LastError
+from dashnb.protocol.state import RunState, Step, ToolCall
+from dashnb.view.blocks import Block
+from dashnb.view.heading import Heading
+from dashnb.view.html import to_html
+from dashnb.view.text import to_markdown, to_text, whole_characters
+
+VERSION = 1
+# Characters of the answer, and of all arguments and outputs together, that the metadata keeps; what
+# is longer is cut and its full length noted under ``cut``.
+KEPT = 200_000
+
+Data = dict[str, str]
+Metadata = dict[str, Any]
+
+
+def bundle(state: RunState, heading: Heading, *, block: Block | None = None) -> tuple[Data, Metadata]:
+    """What a notebook keeps of the run, or of one block of it; the first block carries the metadata.
+
+    >>> data, metadata = bundle(RunState(), Heading())
+    >>> list(data), metadata["dashnb"]["version"]
+    (['text/html', 'text/markdown', 'text/plain'], 1)
+    """
+    data = {
+        "text/html": to_html(state, heading, block=block),
+        "text/markdown": to_markdown(state, heading, block=block),
+        "text/plain": to_text(state, heading, block=block),
+    }
+    metadata = {"dashnb": record(state, heading)} if block is None or block.first else {}
+    return _sendable(data), _sendable(metadata)
+
+
+def live_data(state: RunState, heading: Heading, *, block: Block) -> Data:
+    """The open block while the run goes on: HTML, and text for front ends without HTML."""
+    data = {
+        "text/html": to_html(state, heading, block=block, live=True),
+        "text/plain": to_text(state, heading, block=block),
+    }
+    sendable: Data = _sendable(data)
+    return sendable
+
+
+def record(state: RunState, heading: Heading) -> Metadata:
+    """Everything about the run that a table may want, as JSON values.
+
+    ``run``, ``text``, ``usage``, ``times`` (milliseconds) and ``steps`` with their ``calls``.
+    """
+    room = _Room(KEPT)
+    return {
+        "version": VERSION,
+        "assistant": heading.assistant,
+        "engine": heading.engine,
+        "run": _run(state, heading),
+        "text": _Room(KEPT).take(state.text),
+        "usage": _usage(state),
+        "times": {"duration_ms": state.duration_ms, "time_to_first_token_ms": state.time_to_first_token},
+        "steps": [_step(step, room) for step in state.steps],
+    }
+
+
+class _Room:
+    """The characters that are left."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, text: str) -> str:
+        kept = text[: self.left]
+        self.left -= len(kept)
+        return kept
+
+
+def _run(state: RunState, heading: Heading) -> Metadata:
+    run = state.run
+    return {
+        "id": state.id,
+        "thread_id": state.thread_id,
+        "assistant_id": state.assistant_id,
+        "model": state.model or heading.model,
+        "status": state.status,
+        "created_at": run.created_at if run else None,
+        "completed_at": run.completed_at if run else None,
+        "error": _error(state.error),
+    }
+
+
+def _usage(state: RunState) -> Metadata | None:
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    return {name: getattr(state.usage, name) for name in names} if state.usage else None
+
+
+def _step(step: Step, room: _Room) -> Metadata:
+    return {
+        "id": step.id,
+        "type": step.type,
+        "status": step.status,
+        "message_id": step.message_id,
+        "duration_ms": step.duration_ms,
+        "error": _error(step.error),
+        "calls": [_call(call, room) for call in step.calls],
+    }
+
+
+def _call(call: ToolCall, room: _Room) -> Metadata:
+    kept: Metadata = {"id": call.id, "type": call.type, "name": call.name, "arguments": room.take(call.arguments)}
+    whole = {"arguments": len(call.arguments)}
+    if call.output is None or isinstance(call.output, str):
+        kept["output"] = None if call.output is None else room.take(call.output)
+        whole["output"] = len(call.output or "")
+    else:
+        text = str(call.output)
+        kept["output"] = call.output if room.take(text) == text else None
+        whole["output"] = len(text)
+    lost = {name: length for name, length in whole.items() if length and _length(kept[name]) < length}
+    return {**kept, "cut": lost} if lost else kept
+
+
+def _length(value: Any) -> int:
+    return 0 if value is None else len(value if isinstance(value, str) else str(value))
+
+
+def _error(error: LastError | None) -> Metadata | None:
+    return {"code": error.code, "message": error.message} if error else None
+
+
+def _sendable(value: Any) -> Any:
+    """The value as every front end's JSON can carry it: no half characters, no NaN."""
+    if isinstance(value, str):
+        return whole_characters(value)
+    if isinstance(value, dict):
+        return {str(key): _sendable(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_sendable(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

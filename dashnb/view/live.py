@@ -1,0 +1,247 @@
+"""Watching a run: what is shown while its events arrive, and what stays.
+
+A view is told three things: that a run begins, what it adds up to after each event, and, always, that
+it is over. What stays is a function of the final state alone, whatever was shown on the way.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol, TextIO
+from uuid import uuid4
+
+from dashnb.errors import ConfigurationError
+from dashnb.protocol.state import RunState
+from dashnb.view.blocks import Block, blocks
+from dashnb.view.bundle import Data, Metadata, bundle, live_data
+from dashnb.view.heading import Heading
+from dashnb.view.text import call_line, call_start, clean
+from dashnb.view.wording import notice
+
+INTERVAL = 0.1  # seconds between two updates of the open block
+BYTES_PER_SECOND = 250_000  # a block that grew large is updated less often
+
+
+class Display(Protocol):
+    """Puts a bundle into the notebook, or replaces the one that has this id."""
+
+    def __call__(self, data: Data, metadata: Metadata, *, display_id: str | None, update: bool) -> None: ...
+
+
+class View(Protocol):
+    """Something that shows a run."""
+
+    def begin(self, heading: Heading) -> None:
+        """A run is about to be requested."""
+
+    def show(self, state: RunState) -> None:
+        """An event arrived."""
+
+    def finish(self, state: RunState) -> None:
+        """The run is over, or nobody reads it any more. Called exactly once, whatever happened."""
+
+
+def make_view(mode: str, *, display: Display | None = None, stream: TextIO | None = None) -> View:
+    """The view for a mode that `choose_mode` chose.
+
+    Raises:
+        ConfigurationError: There is no such view.
+    """
+    if mode == "update":
+        return UpdateView(display or jupyter_display)
+    if mode == "static":
+        return StaticView(display or jupyter_display)
+    if mode == "text":
+        return TextView(stream or sys.stdout)
+    raise ConfigurationError(f"There is no view {mode!r}; choose update, static or text.")
+
+
+def jupyter_display(data: Data, metadata: Metadata, *, display_id: str | None, update: bool) -> None:
+    """Put a bundle into the running notebook cell."""
+    from IPython.display import display, update_display
+
+    if update and display_id is not None:
+        update_display(data, display_id=display_id, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+    else:
+        display(data, metadata=metadata, raw=True, display_id=display_id)  # type: ignore[no-untyped-call]
+
+
+class StaticView:
+    """Nothing until the end, then exactly one output."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._heading = Heading()
+
+    def begin(self, heading: Heading) -> None:
+        self._heading = heading
+
+    def show(self, state: RunState) -> None:
+        """Wait."""
+
+    def finish(self, state: RunState) -> None:
+        data, metadata = bundle(state, self._heading)
+        self._display(data, metadata, display_id=None, update=False)
+
+
+class UpdateView:
+    """Outputs that are replaced as the answer grows; only the last one is open.
+
+    At most one update in `INTERVAL` seconds, besides one for each change that a person waits for: a
+    tool call begins or ends, a block is full. At the end every output whose content is not yet final
+    is replaced once more.
+
+    Args:
+        display: Shows a bundle.
+        clock: Seconds that never go back.
+        new_id: Makes the ids of outputs; they are not saved.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        new_id: Callable[[], str] = lambda: f"dashnb-{uuid4().hex}",
+    ) -> None:
+        self._display = display
+        self._clock = clock
+        self._new_id = new_id
+        self._heading = Heading()
+        self._ids: list[str] = []
+        self._shown: list[tuple[Data, Metadata]] = []
+        self._shape: object = None
+        self._next_update = 0.0
+
+    def begin(self, heading: Heading) -> None:
+        self._heading = heading
+        self._show_open(RunState(), Block(()))
+
+    def show(self, state: RunState) -> None:
+        shape = _shape(state)
+        if shape == self._shape and self._clock() < self._next_update:
+            return
+        self._shape = shape
+        self._update(state)
+
+    def finish(self, state: RunState) -> None:
+        cut = blocks(state)
+        for number, block in enumerate(cut):
+            self._put(number, *bundle(state, self._heading, block=block))
+        for number in range(len(cut), len(self._ids)):  # the service took back a part of its answer
+            self._put(number, {"text/plain": ""}, {})
+
+    def _update(self, state: RunState) -> None:
+        cut = blocks(state)
+        for number in range(max(len(self._ids) - 1, 0), len(cut) - 1):
+            self._put(number, *self._sealed(state, cut[number]))
+        self._show_open(state, cut[-1], len(cut) - 1)
+
+    def _sealed(self, state: RunState, block: Block) -> tuple[Data, Metadata]:
+        if block.first:  # its heading still says that the run goes on
+            return live_data(state, self._heading, block=block), {}
+        return bundle(state, self._heading, block=block)
+
+    def _show_open(self, state: RunState, block: Block, number: int = 0) -> None:
+        data = live_data(state, self._heading, block=block)
+        self._put(number, data, {})
+        pause = max(INTERVAL, len(data["text/html"]) / BYTES_PER_SECOND)
+        self._next_update = self._clock() + pause
+
+    def _put(self, number: int, data: Data, metadata: Metadata) -> None:
+        """Show the bundle as output ``number``, unless that is what it shows."""
+        if number == len(self._ids):
+            self._ids.append(self._new_id())
+            self._shown.append((data, metadata))
+            self._display(data, metadata, display_id=self._ids[number], update=False)
+        elif self._shown[number] != (data, metadata):
+            self._shown[number] = (data, metadata)
+            self._display(data, metadata, display_id=self._ids[number], update=True)
+
+
+def _shape(state: RunState) -> object:
+    """What changes when something happens that a person waits for, and not with every piece of text."""
+    calls = tuple((step.id, step.status, sum(call.output is not None for call in step.calls)) for step in state.steps)
+    return state.status in ("requires_action", "cancelling"), calls, state.first_token_at is not None
+
+
+class TextView:
+    """Text as it comes: a line per tool call, the answer, how it ended if not well.
+
+    Args:
+        stream: Where it is written.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._text = ""
+        self._calls: dict[tuple[str, int], str] = {}
+        self._open_call: tuple[str, int] | None = None
+        self._at_margin = True
+
+    def begin(self, heading: Heading) -> None:
+        """Nothing to write yet."""
+
+    def show(self, state: RunState) -> None:
+        self._show_calls(state, over=False)
+        self._show_text(state.text)
+        self._stream.flush()
+
+    def finish(self, state: RunState) -> None:
+        self._show_calls(state, over=True)
+        if not state.text.startswith(self._text):  # the whole message outranks its pieces
+            self._end_line()
+            self._text = ""
+        self._show_text(state.text, over=True)
+        if said := notice(state):
+            self._end_line()
+            self._write(f"[{clean(said.text)}]")
+        self._end_line()
+        self._stream.flush()
+
+    def _show_calls(self, state: RunState, *, over: bool) -> None:
+        for step in state.steps:
+            for call in step.calls:
+                key = step.id, call.number
+                ended = over or call.output is not None or step.status != "in_progress"
+                self._show_call(key, call_line(call, step) if ended else call_start(call), ended)
+
+    def _show_call(self, key: tuple[str, int], line: str, ended: bool) -> None:
+        written = self._calls.get(key, "")
+        if line == written and not ended:
+            return
+        if written.endswith("\n"):
+            return
+        if key != self._open_call or not line.startswith(written):
+            self._end_line()
+            written = ""
+        self._write(line[len(written) :])
+        self._calls[key], self._open_call = line, key
+        if ended:
+            self._end_line()
+            self._calls[key], self._open_call = "\n", None
+
+    def _show_text(self, text: str, *, over: bool = False) -> None:
+        if not text.startswith(self._text):
+            return
+        end = len(text) if over or not text or not "\ud800" <= text[-1] <= "\udbff" else len(text) - 1
+        piece = text[len(self._text) : end]
+        if not piece:
+            return
+        if self._open_call is not None:
+            self._end_line()
+            self._open_call = None
+        self._text = text[:end]
+        self._write(clean(piece).lstrip("\n") if self._at_margin else clean(piece))
+
+    def _end_line(self) -> None:
+        if not self._at_margin:
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        if text:
+            encoding = self._stream.encoding or "utf-8"
+            self._stream.write(text.encode(encoding, "replace").decode(encoding, "replace"))
+            self._at_margin = text.endswith("\n")

@@ -1,0 +1,246 @@
+"""Markdown of a model as HTML that may stand in any notebook.
+
+CommonMark with tables and strikethrough. The text is not trusted: raw HTML stays text, links lead to
+``http`` and ``https`` only, pictures come from there or are PNG, JPEG, GIF or WebP data; the words of
+any other link are kept, without the link. Formulas between dollar signs or ``\\(…\\)`` and ``\\[…\\]``
+pass through untouched for the front end's own typesetting.
+
+Chinese, Japanese and Korean: ``**「強調」**の`` is emphasis although CommonMark's rule, made for
+spaced words, says no; a line break between two full-width characters adds no blank.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from html import escape
+from typing import TYPE_CHECKING, Any, cast
+from unicodedata import category
+
+from dashnb.view.style import NESTED_LIST, SCROLL, TAGS, tag, text_html
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+
+MARKDOWN_AT_MOST = 150_000  # characters; what is longer is shown as it is
+_NESTING_AT_MOST = 40
+_FORMULA_AT_MOST = 2000
+
+_LINK = re.compile(r"(?i)https?://[^\s]")
+_PICTURE = re.compile(r"(?i)https?://[^\s]|data:image/(?:png|jpeg|gif|webp);base64,[a-z0-9+/=]+\Z")
+_WIDE = "\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f\uffe0-\uffe6\U00020000-\U0003ffff"
+_FULL_WIDTH = re.compile(f"[{_WIDE}]")
+_EAST_ASIAN = re.compile(f"[{_WIDE}\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff]")
+_DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
+_FORMULAS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
+_TASK = re.compile(r"\[([ xX])\] ")
+
+
+def to_html(text: str, *, context: str = "") -> str:
+    """The Markdown as an HTML fragment of literal, theme-safe inline styles.
+
+    >>> to_html("**Hi** <script>")
+    '<p style="margin:0 0 0.75em 0"><strong>Hi</strong> &lt;script&gt;</p>\\n'
+
+    Args:
+        text: Markdown, not trusted.
+        context: The whole answer if ``text`` is a piece of it; link definitions (``[1]: https://…``)
+            elsewhere in it hold for the piece too.
+    """
+    if len(text) > MARKDOWN_AT_MOST:
+        return tag("pre", TAGS["pre"] + ";white-space:pre-wrap", escape(text))
+    parser = _parser()
+    env: dict[str, Any] = {}
+    if len(context) <= MARKDOWN_AT_MOST and _DEFINITION.search(context):
+        parser.parse(context, env)
+    tokens = _dressed(parser.parse(text, env))
+    return cast(str, parser.renderer.render(tokens, parser.options, env))
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import emphasis, strikethrough
+
+    class Parser(MarkdownIt):
+        def validateLink(self, url: str) -> bool:
+            return True  # links are judged when they are dressed, so that their words are kept
+
+    parser = Parser("commonmark", {"html": False, "maxNesting": _NESTING_AT_MOST})
+    parser.enable(["table", "strikethrough"])
+    parser.inline.ruler.before("escape", "formula", _formula)
+    parser.inline.ruler.at("emphasis", _east_asian(emphasis.tokenize))
+    parser.inline.ruler.at("strikethrough", _east_asian(strikethrough.tokenize))
+    for name, rule in _RULES.items():
+        parser.add_render_rule(name, rule)
+    return parser
+
+
+# --- parsing -----------------------------------------------------------------------------------
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """Take a formula as it is. A dollar sign before a blank or after one, or before a digit, is money."""
+    for start, end in _FORMULAS:
+        if not state.src.startswith(start, state.pos):
+            continue
+        inside = state.pos + len(start)
+        close = state.src.find(end, inside, min(state.posMax, inside + _FORMULA_AT_MOST))
+        if close <= inside or (start == "$" and not _is_formula(state.src, inside, close)):
+            continue
+        if not silent:
+            state.push("formula", "", 0).content = state.src[state.pos : close + len(end)]
+        state.pos = close + len(end)
+        return True
+    return False
+
+
+def _is_formula(text: str, start: int, end: int) -> bool:
+    after = text[end + 1 : end + 2]
+    return not (text[start].isspace() or text[end - 1].isspace() or after.isdigit() or "\n\n" in text[start:end])
+
+
+def _east_asian(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
+    """The rule for ``*`` or ``~``, but punctuation beside East Asian text counts as a letter does."""
+
+    def tokenize(state: StateInline, silent: bool) -> bool:
+        start, known = state.pos, len(state.delimiters)
+        found = rule(state, silent)
+        for delimiter in state.delimiters[known:]:
+            if chr(delimiter.marker) != "_":
+                delimiter.open, delimiter.close = _flanks(state.src, start, state.posMax)
+        return found
+
+    return tokenize
+
+
+def _flanks(text: str, start: int, stop: int) -> tuple[bool, bool]:
+    """Whether the run of marks at ``start`` may open and may close emphasis."""
+    end = start
+    while end < stop and text[end] == text[start]:
+        end += 1
+    before = text[start - 1] if start else " "
+    after = text[end] if end < stop else " "
+    return _may_open(before, after), _may_open(after, before)
+
+
+def _may_open(before: str, after: str) -> bool:
+    if after.isspace():
+        return False
+    if not _is_punctuation(after):
+        return True
+    return before.isspace() or _is_punctuation(before) or bool(_EAST_ASIAN.match(before) or _EAST_ASIAN.match(after))
+
+
+def _is_punctuation(char: str) -> bool:
+    return category(char).startswith(("P", "S"))
+
+
+# --- dressing ----------------------------------------------------------------------------------
+
+
+def _dressed(tokens: list[Token]) -> list[Token]:
+    """The tokens with styles, without the links and pictures that are not allowed."""
+    for position, token in enumerate(tokens):
+        if token.nesting >= 0 and token.tag in TAGS:
+            ends = position + 3 < len(tokens) and tokens[position + 3].type in ("blockquote_close", "list_item_close")
+            token.attrSet("style", _style(token, last=ends))
+        if token.type == "inline" and token.children:
+            token.children = _dressed_inline(token.children)
+            if position > 1 and tokens[position - 2].type == "list_item_open":
+                _show_task(token.children[0])
+    return tokens
+
+
+def _style(token: Token, *, last: bool) -> str:
+    if token.type == "paragraph_open" and last:
+        return "margin:0"
+    if token.tag in ("ul", "ol") and token.level:
+        return NESTED_LIST
+    aligned = token.attrGet("style") or ("text-align:left" if token.tag in ("td", "th") else "")
+    return ";".join(str(part) for part in (TAGS[token.tag], aligned) if part)
+
+
+def _dressed_inline(tokens: list[Token]) -> list[Token]:
+    kept: list[Token] = []
+    allowed = True  # links do not nest
+    for token in tokens:
+        if token.type == "link_open":
+            allowed = bool(_LINK.match(str(token.attrGet("href") or "")))
+            token.attrs.update({"target": "_blank", "rel": "noopener noreferrer"})
+        if allowed or token.type not in ("link_open", "link_close"):
+            kept.append(token)
+    return kept
+
+
+def _show_task(token: Token) -> None:
+    if token.type == "text" and (task := _TASK.match(token.content)):
+        token.content = ("☐ " if task[1] == " " else "☑ ") + token.content[task.end() :]
+
+
+# --- rendering ---------------------------------------------------------------------------------
+
+
+def _render_text(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+    return text_html(tokens[index].content)
+
+
+def _render_formula(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+    return f"<span>{escape(tokens[index].content)}</span>"
+
+
+def _render_code(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+    content = escape(tokens[index].content.rstrip("\n"))
+    language = re.match(r"[\w+#-]+", tokens[index].info.strip())
+    name = f' class="language-{escape(language[0])}"' if language else ""
+    return f'<pre style="{TAGS["pre"]}"><code{name} style="{TAGS["pre code"]}">{content}</code></pre>\n'
+
+
+def _render_code_inline(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+    return tag("code", TAGS["code"], escape(tokens[index].content))
+
+
+def _render_image(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    token = tokens[index]
+    words = self.renderInlineAsText(token.children or [], options, env)
+    source = str(token.attrGet("src") or "")
+    if not _PICTURE.match(source):
+        return text_html(words)
+    return f'<img src="{escape(source)}" alt="{escape(words)}" style="{TAGS["img"]}">'
+
+
+def _render_softbreak(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+    before, after = _words(tokens, index, -1), _words(tokens, index, 1)
+    return "" if _FULL_WIDTH.match(before[-1:]) and _FULL_WIDTH.match(after[:1]) else "\n"
+
+
+def _words(tokens: Sequence[Token], index: int, direction: int) -> str:
+    """The text beside a token, past the marks of emphasis and links."""
+    index += direction
+    while 0 <= index < len(tokens) and tokens[index].type.endswith(("_open", "_close")):
+        index += direction
+    return tokens[index].content if 0 <= index < len(tokens) else ""
+
+
+def _render_table_open(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+    return f'<div style="{SCROLL}"><table style="{TAGS["table"]}">\n'
+
+
+def _render_table_close(_self: Any, _tokens: Sequence[Token], _index: int, _options: Any, _env: Any) -> str:
+    return "</table></div>\n"
+
+
+_RULES: dict[str, Callable[..., str]] = {
+    "text": _render_text,
+    "formula": _render_formula,
+    "fence": _render_code,
+    "code_block": _render_code,
+    "code_inline": _render_code_inline,
+    "image": _render_image,
+    "softbreak": _render_softbreak,
+    "table_open": _render_table_open,
+    "table_close": _render_table_close,
+}

@@ -1,0 +1,128 @@
+"""A run as plain text and as Markdown.
+
+Plain text is for terminals and for ``text/plain``: no ids, no times, and no control characters, which a
+terminal would obey.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dashnb.protocol.state import RunState, Step, ToolCall
+from dashnb.view.blocks import Block, TextSection, open_fence, whole
+from dashnb.view.heading import Heading
+from dashnb.view.toolcalls import call_mark, one_line, read_output
+from dashnb.view.wording import accounts, notice
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_BACKTICKS = re.compile(r"`+")
+
+
+def to_text(state: RunState, heading: Heading, *, block: Block | None = None) -> str:
+    r"""The run, or one block of it, as plain text: a line per tool call, the answer, how it ended.
+
+    >>> state = RunState()
+    >>> state.end("cancelled")
+    >>> to_text(state, Heading())
+    '[The run was cancelled.]'
+    """
+    shown = block or whole(state)
+    parts = [
+        clean(section.text) if isinstance(section, TextSection) else "\n".join(step_lines(section.step))
+        for section in shown.sections
+    ]
+    said = notice(state) if shown.last else None
+    if said:
+        parts.append(f"[{clean(said.text)}]")
+    return "\n".join(parts)
+
+
+def to_markdown(state: RunState, heading: Heading, *, block: Block | None = None) -> str:
+    """The run, or one block of it, as Markdown: the answer as it is, everything else as quoted lines.
+
+    >>> state = RunState()
+    >>> state.end("cancelled")
+    >>> print(to_markdown(state, Heading("Weather", engine="guide")))
+    *Weather · guide*
+    <BLANKLINE>
+    > The run was cancelled.
+    """
+    shown = block or whole(state)
+    parts = [f"*{_plain(heading.line(state.model))}*"] if shown.first else []
+    for section in shown.sections:
+        if isinstance(section, TextSection):
+            parts.append(_closed(section.text.strip("\n")))
+        else:
+            parts.append("  \n".join(_call_markdown(call, section.step) for call in section.step.calls))
+    if shown.last:
+        if said := notice(state):
+            parts.append(f"> {_plain(said.text)}")
+        if line := accounts(state, heading):
+            parts.append(f"*{line}*")
+    return "\n\n".join(part for part in parts if part)
+
+
+def step_lines(step: Step) -> list[str]:
+    """One line per call of the step, such as ``⚙ weather {"city": "Rome"} → rain``."""
+    return [call_line(call, step) for call in step.calls]
+
+
+def call_line(call: ToolCall, step: Step) -> str:
+    """The call in one line: name, arguments, the output in a few words."""
+    result = read_output(call.output).line or _outcome(call, step)
+    return clean(" ".join(part for part in (call_start(call), f"→ {result}" if result else "") if part))
+
+
+def call_start(call: ToolCall) -> str:
+    """Name and arguments of the call; grows at its end only while arguments arrive."""
+    return clean(" ".join(part for part in (f"⚙ {call.name or 'tool'}", one_line(call.arguments)) if part))
+
+
+def clean(text: str) -> str:
+    r"""The text without control characters; line ends are ``\n``.
+
+    >>> clean("a\x1b[31mb\r\n")
+    'a[31mb\n'
+    """
+    return _CONTROLS.sub("", whole_characters(text))
+
+
+def whole_characters(text: str) -> str:
+    r"""The text with halves of characters, which JSON can carry and UTF-8 cannot, joined or replaced.
+
+    >>> whole_characters("\ud83d\ude00 \ud83d")
+    '😀 �'
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _outcome(call: ToolCall, step: Step) -> str:
+    mark = call_mark(call, step)
+    return mark if mark in ("failed", "cancelled", "expired") else ""
+
+
+def _call_markdown(call: ToolCall, step: Step) -> str:
+    result = read_output(call.output).line or _outcome(call, step)
+    parts = [f"⚙ {_code(call.name or 'tool')}", _code(one_line(call.arguments)), f"→ {_code(result)}" if result else ""]
+    return "> " + " ".join(part for part in parts if part)
+
+
+def _code(text: str) -> str:
+    """The text between as many backticks as it needs."""
+    if not text:
+        return ""
+    mark = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(text)), default=0))
+    return f"{mark} {clean(text)} {mark}" if "`" in text else f"{mark}{clean(text)}{mark}"
+
+
+def _closed(text: str) -> str:
+    """The answer with a code fence that it leaves open closed, so that what follows is not code."""
+    fence = open_fence(text)
+    return f"{text}\n{fence}" if fence else text
+
+
+def _plain(text: str) -> str:
+    """The text with the characters escaped that Markdown would read as marks."""
+    return re.sub(r"([\\`*_\[\]<>~$])", r"\\\1", " ".join(clean(text).split()))

@@ -1,0 +1,197 @@
+"""Tool calls made readable: arguments as a person would write them, outputs by what they hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from dashnb.protocol.state import Step, ToolCall
+
+ARGUMENTS_SHOWN = 2000  # characters
+OUTPUT_SHOWN = 4000
+RESULTS_SHOWN = 10
+_PARSED_AT_MOST = 1_000_000
+_LINE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """One result of a search: title, address (``""`` if none), a few words, where it is from."""
+
+    title: str
+    url: str
+    words: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The output of a tool call, understood as far as possible.
+
+    Attributes:
+        kind: ``none``, ``search``, ``pictures``, ``json`` or ``text``.
+        text: The output as text: JSON pretty-printed, anything else as it came.
+        results: The results of a search.
+        pictures: The addresses of pictures.
+        line: The output in a few words.
+    """
+
+    kind: str = "none"
+    text: str = ""
+    results: tuple[SearchResult, ...] = ()
+    pictures: tuple[str, ...] = ()
+    line: str = ""
+
+
+def read_arguments(arguments: str) -> str:
+    """The arguments to read: JSON pretty-printed, a program as its lines, incomplete JSON as it came.
+
+    >>> print(read_arguments('{"city": "北京"}'))
+    {
+      "city": "北京"
+    }
+    >>> read_arguments('{"code": "x = 1\\\\nprint(x)"}'), read_arguments('{"city": "Bei')
+    ('x = 1\\nprint(x)', '{"city": "Bei')
+    """
+    value = _parse(arguments)
+    if code := _program(value):
+        return code
+    return _pretty(value) if isinstance(value, (dict, list)) else arguments
+
+
+def arguments_line(arguments: str) -> str:
+    r"""The arguments in one line: JSON as it came, of a program its first line.
+
+    >>> arguments_line('{"code": "x = 1\\nprint(x)"}'), arguments_line('{"city": "Rome"}')
+    ('x = 1 …', '{"city": "Rome"}')
+    """
+    code = _program(_parse(arguments)).strip()
+    if not code:
+        return one_line(arguments, 80)
+    first, *others = code.splitlines()
+    return one_line(first, 80) + (" …" if others else "")
+
+
+def read_output(output: str | list[Any] | None) -> Reading:
+    """What a tool call returned.
+
+    >>> read_output("rain")
+    Reading(kind='text', text='rain', results=(), pictures=(), line='rain')
+    >>> read_output('{"data": [{"title": "Weather", "url": "https://example.org/"}]}').line
+    '1 result'
+    """
+    if output is None:
+        return Reading()
+    value = output if isinstance(output, list) else _parse(output)
+    if results := _search_results(value):
+        return Reading("search", _pretty(value), results=results, line=_count(len(results), "result"))
+    if pictures := _pictures(value):
+        return Reading("pictures", _pretty(value), pictures=pictures, line=_count(len(pictures), "picture"))
+    if isinstance(value, (dict, list)):
+        return Reading("json", _pretty(value), line=one_line(_compact(value)))
+    text = str(output)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return Reading("text", text, line=one_line(first))
+
+
+def one_line(text: str, length: int = _LINE) -> str:
+    """The text in one line, cut after ``length`` characters.
+
+    >>> one_line('{"a":\\n  1}'), one_line("abcdef", 3)
+    ('{"a": 1}', 'abc…')
+    """
+    line = " ".join(text[: 4 * length].split())
+    return line if len(line) <= length and len(text) <= 4 * length else line[:length].rstrip() + "…"
+
+
+def shorten(text: str, length: int) -> str:
+    """The text, cut with a note of how much is missing.
+
+    >>> shorten("abcdef", 4)
+    'abcd\\n… 2 more characters'
+    """
+    if len(text) <= length:
+        return text
+    return f"{text[:length]}\n… {len(text) - length:,} more characters"
+
+
+def call_mark(call: ToolCall, step: Step) -> str:
+    """How far a call is: ``done``, ``running``, ``failed``, ``cancelled`` or ``expired``."""
+    if step.status in ("failed", "cancelled", "expired") and call.output is None:
+        return step.status
+    return "done" if call.output is not None or step.status == "completed" else "running"
+
+
+def safe_url(url: Any) -> str:
+    """The address if it leads to the web, else ``""``.
+
+    >>> safe_url("https://example.org/a"), safe_url("javascript:alert(1)")
+    ('https://example.org/a', '')
+    """
+    if isinstance(url, str) and re.fullmatch(r"(?i)https?://[^\s\x00-\x20\"'<>\\]+", url):
+        return url
+    return ""
+
+
+def _search_results(value: Any) -> tuple[SearchResult, ...]:
+    entries = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(entries, list) or not entries:
+        return ()
+    if not all(isinstance(entry, dict) and isinstance(entry.get("title"), str) for entry in entries):
+        return ()
+    return tuple(
+        SearchResult(
+            one_line(entry["title"], 120),
+            safe_url(entry.get("url")),
+            one_line(_string(entry.get("desc")), 240),
+            one_line(_string(entry.get("source")), 60),
+        )
+        for entry in entries
+    )
+
+
+def _pictures(value: Any) -> tuple[str, ...]:
+    entries = value.get("results") if isinstance(value, dict) else None
+    if not isinstance(entries, list) or not entries:
+        return ()
+    urls = [safe_url(entry.get("url")) if isinstance(entry, dict) else "" for entry in entries]
+    return tuple(urls) if all(urls) else ()
+
+
+def _program(arguments: Any) -> str:
+    """The code if that is the only argument, as of a code interpreter, else ``""``."""
+    code = arguments.get("code") if isinstance(arguments, dict) and len(arguments) == 1 else None
+    return code if isinstance(code, str) else ""
+
+
+def _parse(text: str) -> Any:
+    if len(text) > _PARSED_AT_MOST or not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _pretty(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    except (ValueError, RecursionError):
+        return "(nested too deeply to show)"
+
+
+def _compact(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return "(nested too deeply to show)"
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
