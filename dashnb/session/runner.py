@@ -102,9 +102,12 @@ def stop(client: Client, state: RunState) -> None:
 
 def refuse(client: Client, state: RunState, error: APIError | ConnectionFailed) -> None:
     """Mark a run that the service did not even begin as failed, with the error that it gave."""
-    if not state.id:
-        code = (error.code if isinstance(error, APIError) else "") or type(error).__name__
-        state.end("failed", at=client.clock(), error=LastError(code=code, message=str(error)))
+    if state.id:
+        return
+    code, message = type(error).__name__, str(error).partition("\n")[0]
+    if isinstance(error, APIError):
+        code, message = error.code or code, error.message
+    state.end("failed", at=client.clock(), error=LastError(code=code, message=message))
 
 
 def failure(state: RunState) -> RunError:

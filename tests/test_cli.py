@@ -1,0 +1,204 @@
+"""The command line, in this process and, where it matters, in one of its own."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dashnb
+from dashnb import cli, doctor, tutorials
+from dashnb.errors import ConfigurationError
+
+TRANSCRIPTS = Path(__file__).parent / "transcripts"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHNB_PACE", "0")
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[str]:
+    """A stand-in for the cloud service that knows no key."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.dumps(
+                {"code": "InvalidApiKey", "message": "Invalid API-key provided.", "request_id": "req-123"}
+            ).encode()
+            self.send_response(401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/api/v1"
+        server.shutdown()
+        thread.join()
+
+
+def test_ask_prints_the_answer_and_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ask", "What is 999 × 998?"]) == 0
+    assert "997002" in capsys.readouterr().out
+
+
+def test_ask_prints_the_answer_as_it_streams() -> None:
+    environment = {**os.environ, "DASHNB_PACE": "60"}
+    command = [sys.executable, "-m", "dashnb.cli", "ask", "What is 999 × 998?"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        pieces = list(iter(lambda: os.read(process.stdout.fileno(), 4096), b""))
+    assert process.returncode == 0
+    assert "999 multiplied by 998 equals 997002." in b"".join(pieces).decode()
+    assert len(pieces) > 5
+
+
+def test_ask_reads_the_question_from_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("999乘以998等于多少?\n"))
+    assert cli.main(["ask", "-"]) == 0
+    assert "997002" in capsys.readouterr().out
+
+
+def test_ask_goes_on_with_a_thread_and_uses_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ask", "What is the weather in Beijing today?", "-t", "quark_search"]) == 0
+    shown = capsys.readouterr().out
+    assert "quark_search" in shown
+    assert "24 °C" in shown
+    thread_id = dashnb.history.runs()["thread_id"][0]
+    assert cli.main(["ask", "What is 2 + 3?", "--thread", str(thread_id)]) == 0
+    assert dashnb.history.runs()["thread_id"] == [thread_id, thread_id]
+
+
+def test_a_wrong_key_is_one_line_with_code_request_id_and_remedy(
+    refusing_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-wrong-canary")
+    assert cli.main(["ask", "What is 999 × 998?", "--connect", refusing_server]) == 1
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert "InvalidApiKey" in line
+    assert "req-123" in line
+    assert "Check DASHSCOPE_API_KEY" in line
+    assert "canary" not in shown.out + shown.err
+
+
+def test_a_service_that_cannot_be_reached_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ask", "hello", "--connect", "http://127.0.0.1:9/api/v1"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be reached" in line
+    assert "connect local" in line
+
+
+def test_a_run_that_fails_exits_with_1_and_keeps_what_arrived(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = f"replay:{TRANSCRIPTS / 'submit-tool-outputs.sse'}"
+    assert cli.main(["ask", "hello", "--engine", engine, "--database", ":memory:"]) == 1
+    shown = capsys.readouterr()
+    assert "get_current_weather" in shown.out
+    assert len(shown.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ask", "  "], "There is no question"),
+        (["ask", "hi", "--engine", "gpt"], "There is no engine 'gpt'"),
+        (["ask", "hi", "--engine", "replay:/nowhere.sse"], "cannot be read"),
+        (["ask", "hi", "--connect", "moon"], "Cannot connect to 'moon'"),
+        (["ask", "hi", "--connect", "cloud"], "needs a key"),
+        (["ask", "hi", "--thread", "thread_x"], "NotFound"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize("arguments", [[], ["sing"], ["ask", "hi", "--loud"]])
+def test_bad_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: dashnb" in capsys.readouterr().err
+
+
+def test_doctor_finds_everything_well_on_a_fresh_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "997002" in shown
+    assert "no key is set" in shown
+
+
+def test_doctor_says_what_to_do_and_exits_with_1(
+    refusing_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("DASHNB_DATA_DIR", str(tmp_path / "file"))
+    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", refusing_server)
+    assert cli.main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert re.search(r"!!  data folder.*\n +→ set DASHNB_DATA_DIR", shown)
+    assert "DASHSCOPE_HTTP_BASE_URL says so" in shown
+
+
+def test_doctor_reports_a_missing_package_with_the_command_that_installs_it() -> None:
+    finding = doctor._package("JupyterLab", "no_such_package", "lab")
+    assert (finding.good, finding.remedy) == (False, 'pip install "dashnb[lab]"')
+
+
+def test_the_tutorials_are_copied_once_and_never_overwritten(tmp_path: Path) -> None:
+    copied = tutorials.copy(tmp_path / "mine")
+    assert [path.name for path in copied] == [path.name for path in sorted(tutorials.source().glob("*.ipynb"))]
+    copied[0].write_text("my own notes")
+    copied[1].unlink()
+    assert tutorials.copy(tmp_path / "mine") == [copied[1]]
+    assert copied[0].read_text() == "my own notes"
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_clearly(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="--folder"):
+        tutorials.copy(tmp_path / "file" / "mine")
+
+
+def test_lab_passes_its_options_on_and_hands_its_status_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[list[str]] = []
+
+    def record(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+        seen.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(subprocess, "run", record)
+    assert cli.main(["lab", "--folder", str(tmp_path), "--no-browser", "--port", "8890"]) == 3
+    (command,) = seen
+    assert command[1:7] == ["-m", "jupyterlab", str(tmp_path), "--no-browser", "--port", "8890"]
+    assert str(tmp_path) in capsys.readouterr().out
+
+
+def test_the_command_is_installed_and_knows_its_version() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dashnb"), "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"dashnb {dashnb.__version__}"

@@ -1,0 +1,295 @@
+"""The magics in a real IPython shell, with the embedded API behind them."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from traitlets.config import Config
+
+import dashnb
+from dashnb.errors import ConfigurationError, DashnbError, NotFoundError, RunError
+from dashnb.magics.arguments import cell_parser, connect_parser, history_parser, run_parser, table_of
+from dashnb.magics.magics import AssistantMagics
+from dashnb.protocol.state import RunState
+
+TRANSCRIPTS = Path(__file__).parent / "transcripts"
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[InteractiveShell]:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("DASHNB_PACE", "0")
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell(config=config)
+    monkeypatch.setattr(InteractiveShell, "_instance", shell)
+    shell.run_line_magic("load_ext", "dashnb")
+    yield shell
+    shell.run_line_magic("unload_ext", "dashnb")
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+
+
+def run(shell: InteractiveShell, cell: str) -> tuple[Any, str]:
+    """The result of a cell and what it printed; a cell that fails raises."""
+    with capture_output() as captured:
+        result = shell.run_cell(cell)
+    error = result.error_before_exec or result.error_in_exec
+    if error is not None:
+        raise error
+    return result.result, captured.stdout + "".join(map(str, captured.outputs))
+
+
+def test_a_cell_asks_the_assistant_and_shows_the_answer(shell: InteractiveShell) -> None:
+    _, shown = run(shell, "%%assistant\nWhat is 999 × 998?")
+    assert "999 multiplied by 998 equals 997002." in shown
+
+
+def test_the_conversation_goes_on_from_cell_to_cell(shell: InteractiveShell) -> None:
+    run(shell, "%%assistant -o first\nWhat is 2 + 3?")
+    run(shell, "%%assistant -o second\nWhat is 3 + 4?")
+    first, second = shell.user_ns["first"], shell.user_ns["second"]
+    assert first.thread_id == second.thread_id
+    assert first.assistant_id == second.assistant_id
+    assert (first.id, first.status) != (second.id, second.status)
+
+
+def test_new_begins_a_new_thread_by_option_and_by_command(shell: InteractiveShell) -> None:
+    run(shell, "%%assistant -o one\nWhat is 2 + 3?")
+    run(shell, "%%assistant --new -o two\nWhat is 2 + 3?")
+    _, said = run(shell, "%assistant new")
+    run(shell, "%%assistant -o three\nWhat is 2 + 3?")
+    assert len({shell.user_ns[name].thread_id for name in ("one", "two", "three")}) == 3
+    assert "new thread" in said
+
+
+def test_the_output_variable_holds_the_run(shell: InteractiveShell) -> None:
+    run(shell, "%%assistant -o answer\nWhat is 999 × 998?")
+    answer = shell.user_ns["answer"]
+    assert isinstance(answer, RunState)
+    assert (answer.status, "997002" in answer.text, answer.usage.total_tokens > 0) == ("completed", True, True)
+
+
+def test_functions_of_the_notebook_are_tools_by_name(shell: InteractiveShell) -> None:
+    run(shell, 'def big_add(left: int, right: int) -> int:\n    "Add two integers."\n    return left + right')
+    run(shell, "%%assistant --tools big_add,quark_search -o answer\nAdd 87787 to 788988737")
+    (call,) = shell.user_ns["answer"].tool_calls
+    assert (call.name, call.output) == ("big_add", "789076524")
+
+
+def test_braces_and_dollars_in_a_cell_are_sent_as_they_stand(shell: InteractiveShell) -> None:
+    run(shell, "x = 'expanded'")
+    run(shell, '%%assistant -o answer\nReturn JSON like {"a": 1} or {x} for $x')
+    sent = dashnb.history.messages(thread_id=shell.user_ns["answer"].thread_id)["text"][0]
+    assert sent == 'Return JSON like {"a": 1} or {x} for $x'
+
+
+def test_an_option_of_a_cell_holds_for_that_cell_only(shell: InteractiveShell) -> None:
+    run(shell, '%%assistant -m qwen-plus -i "Be very brief" -o one\nWhat is 2 + 3?')
+    run(shell, "%%assistant -o two\nWhat is 2 + 3?")
+    one, two = shell.user_ns["one"], shell.user_ns["two"]
+    assert (one.run.model, one.run.instructions) == ("qwen-plus", "Be very brief")
+    assert (two.run.model, two.run.instructions) == ("qwen-max", "")
+    assert one.assistant_id == two.assistant_id
+
+
+def test_an_assistant_is_named_by_variable_id_or_name(shell: InteractiveShell) -> None:
+    run(shell, "import dashnb\nclient = dashnb.connect('local')")
+    run(shell, "painter = client.assistants.create(model='qwen-max', name='Art Maestro')")
+    painter = shell.user_ns["painter"]
+    for named in ("painter", painter.id, "'Art Maestro'"):
+        run(shell, f"%%assistant -a {named} -o answer\nWhat is 2 + 3?")
+        assert shell.user_ns["answer"].assistant_id == painter.id
+    shell.user_ns["client"].close()
+
+
+def test_run_stream_runs_on_a_thread_by_variable_and_by_id(shell: InteractiveShell) -> None:
+    run(shell, "import dashnb\nclient = dashnb.connect('local')")
+    run(shell, "thread = client.threads.create(messages=[{'role': 'user', 'content': 'What is 2 + 3?'}])")
+    thread = shell.user_ns["thread"]
+    _, by_variable = run(shell, "%run_stream thread -o one")
+    _, by_id = run(shell, f"%run_stream {thread.id} -o two")
+    assert "equals 5" in by_variable
+    assert "equals 5" in by_id
+    assert shell.user_ns["one"].thread_id == shell.user_ns["two"].thread_id == thread.id
+    shell.user_ns["client"].close()
+
+
+def test_the_cell_form_of_run_stream_adds_its_text_as_a_message(shell: InteractiveShell) -> None:
+    run(shell, "%%assistant -o one\nWhat is 2 + 3?")
+    thread_id = shell.user_ns["one"].thread_id
+    _, shown = run(shell, f"%%run_stream {thread_id}\nWhat is 999 × 998?")
+    assert "997002" in shown
+
+
+@pytest.mark.parametrize("name", ["run-plain.sse", "submit-tool-outputs.sse", "run-quark-search.jsonl"])
+def test_a_recording_is_shown_without_any_service(shell: InteractiveShell, name: str) -> None:
+    _, shown = run(shell, f"%run_stream --replay {TRANSCRIPTS / name} -o seen")
+    assert shell.user_ns["seen"].text in shown
+    assert shell.user_ns["seen"].status == "completed"
+
+
+def test_static_view_shows_exactly_one_output_with_the_run_in_its_metadata(shell: InteractiveShell) -> None:
+    with capture_output() as captured:
+        shell.run_cell("%%assistant --view static -o answer\nWhat is 999 × 998?").raise_error()
+    (output,) = captured.outputs
+    assert set(output.data) == {"text/html", "text/markdown", "text/plain"}
+    assert output.metadata["dashnb"]["run"]["id"] == shell.user_ns["answer"].id
+    assert captured.stdout == ""
+
+
+def test_a_failed_run_fails_the_cell_and_keeps_what_arrived(shell: InteractiveShell) -> None:
+    run(
+        shell, f"%assistant connect local --engine replay:{TRANSCRIPTS / 'submit-tool-outputs.sse'} --database :memory:"
+    )
+    with pytest.raises(RunError, match="get_current_weather"):
+        run(shell, "%%assistant -o answer\nWhat is the weather in Xi'an?")
+    assert shell.user_ns["answer"].status == "requires_action"
+    assert shell.user_ns["answer"].tool_calls[0].arguments == '{"location": "Xi\'an"}'
+
+
+def test_a_failure_is_shown_in_at_most_three_lines_without_a_traceback(shell: InteractiveShell) -> None:
+    with capture_output() as captured:
+        result = shell.run_cell("%%assistant --thread thread_nowhere\nWhat is 2 + 3?")
+    assert isinstance(result.error_in_exec, NotFoundError)
+    lines = [line for line in (captured.stdout + captured.stderr).splitlines() if line.strip()]
+    assert len(lines) <= 3
+    assert "Traceback" not in "".join(lines)
+    assert "NotFound" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("%%assistant --modle x\nhi", "unrecognized arguments: --modle"),
+        ("%%assistant -m\nhi", "expected one argument"),
+        ("%%assistant --view loud\nhi", "invalid choice: 'loud'"),
+        ("%%assistant\n   ", "the cell is empty"),
+        ('%%assistant -i "open\nhi', "no closing quotation"),
+        ("%%assistant -a nobody\nhi", "there is no assistant 'nobody'"),
+        ("%%assistant --thread nowhere\nhi", "there is no thread 'nowhere'"),
+        ("%%assistant --tools quark_serach\nhi", "Did you mean quark_search"),
+        ("%%assistant -o 1x\nhi", "-o needs the name of a variable"),
+        ("%%assistant --new --thread thread_1\nhi", "exclude each other"),
+        ("%run_stream", "needs a thread"),
+        ("%assistant conect", "Did you mean connect"),
+        ("%assistant status now", "takes no arguments"),
+        ("%assistant history --limit many", "invalid int value"),
+        ("%assistant history --limit 0", "at least 1"),
+    ],
+)
+def test_bad_arguments_are_usage_errors_that_say_why(shell: InteractiveShell, cell: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run(shell, cell)
+    assert type(caught.value) is UsageError
+    assert said in str(caught.value)
+
+
+def test_connect_says_where_and_why_and_a_failed_connect_keeps_the_old_one(shell: InteractiveShell) -> None:
+    _, said = run(shell, "%assistant connect local --database :memory:")
+    assert "embedded Assistant API" in said
+    assert "asked for" in said
+    for target in ("cloud", "moon"):
+        with pytest.raises(ConfigurationError):
+            run(shell, f"%assistant connect {target}")
+    _, shown = run(shell, "%%assistant\nWhat is 2 + 3?")
+    assert "equals 5" in shown
+
+
+def test_status_names_place_reason_and_engine_and_masks_the_key(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-canary")
+    _, said = run(shell, "%assistant status")
+    assert re.search(r"connected +cloud", said)
+    assert "environment DASHSCOPE_API_KEY is set" in said
+    assert "sk-canary" not in said
+    run(shell, "%assistant connect local --database :memory:")
+    _, said = run(shell, "%assistant status")
+    assert re.search(r"answers +guide", said)
+
+
+def test_history_shows_the_newest_runs_as_a_table(shell: InteractiveShell) -> None:
+    for number in (2, 3, 4):
+        run(shell, f"%%assistant\nWhat is {number} + {number}?")
+    table, _ = run(shell, "%assistant history --limit 2")
+    assert table["prompt"] == ["What is 3 + 3?", "What is 4 + 4?"]
+    steps, _ = run(shell, "%assistant history steps")
+    assert set(steps["type"]) == {"message_creation"}
+
+
+def test_the_ledger_can_be_switched_off(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHNB_LEDGER", "off")
+    _, shown = run(shell, "%%assistant\nWhat is 2 + 3?")
+    assert "equals 5" in shown
+    with pytest.raises(ConfigurationError, match="DASHNB_LEDGER"):
+        run(shell, "%assistant history")
+
+
+def test_an_interrupt_cancels_the_run_keeps_the_answer_and_fails_the_cell_in_one_line(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dashnb.view import TextView
+
+    shown = TextView.show
+
+    def interrupt_after_some_text(view: TextView, state: RunState) -> None:
+        shown(view, state)
+        if len(state.text) > 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TextView, "show", interrupt_after_some_text)
+    with capture_output() as captured:
+        result = shell.run_cell("%%assistant -o answer\nTell me a story")
+    assert type(result.error_in_exec).__name__ == "RunInterrupted"
+    assert isinstance(result.error_in_exec, DashnbError)
+    answer = shell.user_ns["answer"]
+    assert answer.status == "cancelled"
+    assert len(answer.text) > 20
+    assert "Traceback" not in captured.stdout + captured.stderr
+    row = dashnb.history.runs().to_dicts()[-1]
+    assert (row["status"], row["text"]) == ("cancelled", answer.text)
+    monkeypatch.undo()
+    run(shell, "%%assistant\nWhat is 2 + 3?")
+
+
+def test_unloading_restores_what_was_there_and_loading_again_works(shell: InteractiveShell) -> None:
+    shell.run_line_magic("unload_ext", "dashnb")
+    assert "assistant" not in shell.magics_manager.magics["cell"]
+    shell.register_magic_function(lambda line: "theirs", "line", "assistant")
+    shell.run_line_magic("load_ext", "dashnb")
+    shell.run_line_magic("reload_ext", "dashnb")
+    shell.run_line_magic("unload_ext", "dashnb")
+    assert shell.run_line_magic("assistant", "") == "theirs"
+    shell.run_line_magic("load_ext", "dashnb")
+
+
+@pytest.mark.parametrize(("magic", "parser"), [("assistant", cell_parser()), ("run_stream", run_parser())])
+def test_the_help_of_a_magic_lists_exactly_its_options(magic: str, parser: Any) -> None:
+    text = inspect.getdoc(getattr(AssistantMagics, magic)) or ""
+    shown = set(re.findall(r"^ {4}((?:-\w, )?--?[\w-]+|THREAD\b)", text, re.MULTILINE))
+    expected = {re.match(r"(-\w, --[\w-]+|--[\w-]+|\w+)", names)[1] for names, _ in table_of(parser)}  # type: ignore[index]
+    assert shown == expected
+
+
+def test_the_help_names_every_command_and_its_options() -> None:
+    text = inspect.getdoc(AssistantMagics.assistant) or ""
+    for parser in (connect_parser(), history_parser()):
+        for names, _ in table_of(parser):
+            assert names.split()[0] in text or names in ("target", "table")
+    commands = set(re.findall(r"^ +%assistant (\w+)", text, re.MULTILINE))
+    assert commands == {"connect", "status", "new", "history", "help"}
+
+
+def test_the_help_command_shows_the_same_text(shell: InteractiveShell) -> None:
+    _, said = run(shell, "%assistant help")
+    assert said.strip() == (inspect.getdoc(AssistantMagics.assistant) or "").strip()
