@@ -191,7 +191,7 @@ class TextView:
 
     def finish(self, state: RunState) -> None:
         self._show_calls(state, over=True)
-        if not state.text.startswith(self._text):  # the whole message outranks its pieces
+        if _continuation(state.text, self._text) is None:  # the whole message outranks its pieces
             self._end_line()
             self._text = ""
         self._show_text(state.text, over=True)
@@ -224,10 +224,11 @@ class TextView:
             self._calls[key], self._open_call = "\n", None
 
     def _show_text(self, text: str, *, over: bool = False) -> None:
-        if not text.startswith(self._text):
+        start = _continuation(text, self._text)
+        if start is None:
             return
         end = len(text) if over or not text or not "\ud800" <= text[-1] <= "\udbff" else len(text) - 1
-        piece = text[len(self._text) : end]
+        piece = text[start:end]
         if not piece:
             return
         if self._open_call is not None:
@@ -245,3 +246,20 @@ class TextView:
             encoding = self._stream.encoding or "utf-8"
             self._stream.write(text.encode(encoding, "replace").decode(encoding, "replace"))
             self._at_margin = text.endswith("\n")
+
+
+def _continuation(text: str, written: str) -> int | None:
+    """Where the text goes on after what was written, blanks aside, or None if it is another text.
+
+    A service's whole message may have other blanks than its pieces: ``24度`` in pieces, ``24 度`` whole.
+    """
+    if text.startswith(written):
+        return len(written)
+    place = 0
+    for char in "".join(written.split()):
+        while text[place : place + 1].isspace():
+            place += 1
+        if text[place : place + 1] != char:
+            return None
+        place += 1
+    return place

@@ -220,7 +220,7 @@ def _render_softbreak(_self: Any, tokens: Sequence[Token], index: int, _options:
 def _words(tokens: Sequence[Token], index: int, direction: int) -> str:
     """The text beside a token, past the marks of emphasis and links."""
     index += direction
-    while 0 <= index < len(tokens) and tokens[index].type.endswith(("_open", "_close")):
+    while 0 <= index < len(tokens) and not tokens[index].content and tokens[index].tag != "br":
         index += direction
     return tokens[index].content if 0 <= index < len(tokens) else ""
 
