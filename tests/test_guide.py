@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import string
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -427,6 +428,16 @@ def test_any_message_gets_the_same_pieces_each_time(text: str) -> None:
     turn = turn_of(text, [SEARCH, PICTURE, CALCULATOR, WEATHER, ADD, TRANSLATE, TRAINS, {"type": "hhh"}])
     assert pieces(turn) == pieces(turn)
     calls_of(turn)
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "\n", "A B ", "tell ", "search for ", "(1", "1,", "画一", "天气", "from to ", '"']
+)
+def test_a_long_message_is_read_in_no_time(text: str) -> None:
+    start = time.perf_counter()
+    pieces(turn_of(text * (8000 // len(text)), [SEARCH, PICTURE, WEATHER, ADD, TRANSLATE, TRAINS]))
+    # Some tens of milliseconds; a pattern that tries every way to match would take minutes.
+    assert time.perf_counter() - start < 5
 
 
 @given(st.text(max_size=80))

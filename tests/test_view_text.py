@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashnb.protocol.events import event_of
 from dashnb.protocol.objects import Usage
 from dashnb.protocol.state import RunState
-from dashnb.view import Heading, to_markdown, to_text
-from dashnb.view.text import clean
+from dashnb.view import Heading, TextView, to_markdown, to_text
+from dashnb.view.text import clean, without_picture_data
 from view_support import HOSTILE, call, created, folded, message, recorded, run, waiting
 
 HEADING = Heading("Weather", engine="guide · rules, no language model")
@@ -109,3 +112,35 @@ def test_a_terminal_is_never_given_control_characters(text: str, arguments: str)
 
 def test_an_empty_run_says_so() -> None:
     assert to_text(RunState(), HEADING) == "[No answer arrived.]"
+
+
+def test_a_picture_written_out_as_data_is_a_word_in_plain_text() -> None:
+    text = "Here it is:\n\n![a cat](data:image/png;base64,iVBORw0KGgo=) and ![](data:image/gif;base64,R0lG)"
+    assert without_picture_data(text) == "Here it is:\n\n[picture: a cat] and [picture]"
+    assert without_picture_data("![a dog](https://example.org/dog.png)") == "![a dog](https://example.org/dog.png)"
+
+
+@given(st.text(alphabet="ab!['](d: \n", max_size=12), st.text(alphabet="ab!['](d: \n", max_size=12))
+def test_text_that_grows_around_a_picture_never_takes_back_what_it_showed(before: str, after: str) -> None:
+    whole = f"{before}![a cat](data:image/png;base64,iVBORw0KGgo=){after}"
+    shown = ""
+    for end in range(len(whole) + 1):
+        now = without_picture_data(whole[:end], over=False)
+        assert now.startswith(shown)
+        assert "base64" not in now
+        shown = now
+    assert without_picture_data(whole).startswith(shown)
+
+
+def test_the_terminal_shows_a_word_for_a_picture_however_it_is_cut() -> None:
+    whole = "Here:\n\n![a cat](data:image/png;base64,iVBORw0KGgo=)\n\nDone."
+    for size in (1, 2, 7, len(whole)):
+        written, state = io.StringIO(), RunState()
+        view = TextView(written)
+        for start in range(0, len(whole), size):
+            delta = {"content": [{"type": "text", "text": {"value": whole[start : start + size]}}]}
+            state.apply(event_of("thread.message.delta", {"id": "message_1", "delta": delta}))
+            view.show(state)
+        state.end("completed")
+        view.finish(state)
+        assert written.getvalue() == "Here:\n\n[picture: a cat]\n\nDone.\n"

@@ -336,8 +336,10 @@ def find_sum(text: str) -> Sum | None:
     True
 
     A formula counts if it stands alone, is asked for ("what is …", "… 等于多少", "… はいくつ") or is
-    spelt out in words. Dates and ranges inside a sentence are no sums.
+    spelt out in words. Dates and ranges inside a sentence are no sums, and a page of text is none either.
     """
+    if len(text) > LONGEST:
+        return None
     plain = narrow(text).strip()
     return _find_spelt(plain) or _find_with_words(plain)
 

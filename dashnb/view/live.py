@@ -17,7 +17,7 @@ from dashnb.protocol.state import RunState
 from dashnb.view.blocks import Block, blocks
 from dashnb.view.bundle import Data, Metadata, bundle, live_data
 from dashnb.view.heading import Heading
-from dashnb.view.text import call_line, call_start, clean
+from dashnb.view.text import call_line, call_start, clean, without_picture_data
 from dashnb.view.wording import notice
 
 INTERVAL = 0.1  # seconds between two updates of the open block
@@ -180,21 +180,23 @@ class TextView:
         self._calls: dict[tuple[str, int], str] = {}
         self._open_call: tuple[str, int] | None = None
         self._at_margin = True
+        self._begins = True
 
     def begin(self, heading: Heading) -> None:
         """Nothing to write yet."""
 
     def show(self, state: RunState) -> None:
         self._show_calls(state, over=False)
-        self._show_text(state.text)
+        self._show_text(without_picture_data(state.text, over=False))
         self._stream.flush()
 
     def finish(self, state: RunState) -> None:
         self._show_calls(state, over=True)
-        if _continuation(state.text, self._text) is None:  # the whole message outranks its pieces
+        text = without_picture_data(state.text)
+        if _continuation(text, self._text) is None:  # the whole message outranks its pieces
             self._end_line()
             self._text = ""
-        self._show_text(state.text, over=True)
+        self._show_text(text, over=True)
         if said := notice(state):
             self._end_line()
             self._write(f"[{clean(said.text)}]")
@@ -218,6 +220,7 @@ class TextView:
             self._end_line()
             written = ""
         self._write(line[len(written) :])
+        self._begins = True
         self._calls[key], self._open_call = line, key
         if ended:
             self._end_line()
@@ -235,7 +238,10 @@ class TextView:
             self._end_line()
             self._open_call = None
         self._text = text[:end]
-        self._write(clean(piece).lstrip("\n") if self._at_margin else clean(piece))
+        # Empty lines before the answer, and behind the lines of tools, are dropped; those in it are kept.
+        shown = clean(piece).lstrip("\n") if self._begins else clean(piece)
+        self._begins = self._begins and not shown
+        self._write(shown)
 
     def _end_line(self) -> None:
         if not self._at_margin:

@@ -9,13 +9,18 @@ from __future__ import annotations
 import re
 
 from dashnb.protocol.state import RunState, Step, ToolCall
-from dashnb.view.blocks import Block, TextSection, open_fence, whole
+from dashnb.view.blocks import Block, Section, TextSection, open_fence, whole
 from dashnb.view.heading import Heading
 from dashnb.view.toolcalls import call_mark, one_line, read_output
 from dashnb.view.wording import accounts, notice
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _BACKTICKS = re.compile(r"`+")
+_PICTURE_DATA = re.compile(r"!\[([^\]\n]*)\]\(data:image/[^)\s]*\)")
+_UNFINISHED_PICTURE = re.compile(r"!(\[[^\]\n]*(\](\((d(a(t(a(:[^)\s]*)?)?)?)?)?)?)?)?\Z")
+
+# Where the beginning of a picture is looked for at the end of a text that still grows, in characters.
+_LONGEST_OPENING = 400
 
 
 def to_text(state: RunState, heading: Heading, *, block: Block | None = None) -> str:
@@ -28,7 +33,9 @@ def to_text(state: RunState, heading: Heading, *, block: Block | None = None) ->
     """
     shown = block or whole(state)
     parts = [
-        clean(section.text) if isinstance(section, TextSection) else "\n".join(step_lines(section.step))
+        clean(without_picture_data(section.text))
+        if isinstance(section, TextSection)
+        else "\n".join(step_lines(section.step))
         for section in shown.sections
     ]
     said = notice(state) if shown.last else None
@@ -62,6 +69,12 @@ def to_markdown(state: RunState, heading: Heading, *, block: Block | None = None
     return "\n\n".join(part for part in parts if part)
 
 
+def _section_text(section: Section) -> str:
+    if isinstance(section, TextSection):
+        return clean(without_picture_data(section.text))
+    return "\n".join(step_lines(section.step))
+
+
 def step_lines(step: Step) -> list[str]:
     """One line per call of the step, such as ``⚙ weather {"city": "Rome"} → rain``."""
     return [call_line(call, step) for call in step.calls]
@@ -85,6 +98,25 @@ def clean(text: str) -> str:
     'a[31mb\n'
     """
     return _CONTROLS.sub("", whole_characters(text))
+
+
+def without_picture_data(text: str, *, over: bool = True) -> str:
+    """The text with a word in place of each picture that is written out as data.
+
+    >>> without_picture_data("Here: ![a cat](data:image/png;base64,iVBORw0KGgo=)")
+    'Here: [picture: a cat]'
+    >>> without_picture_data("Here: ![a cat](data:image/png;base64,iVB", over=False)
+    'Here: '
+
+    Args:
+        text: Markdown.
+        over: False if more text may follow; a picture that is not complete is then left out for now.
+    """
+    if not over and ("!" in text[-_LONGEST_OPENING:] or "](data:" in text):
+        text = _UNFINISHED_PICTURE.sub("", text)
+    if "](data:" not in text:
+        return text
+    return _PICTURE_DATA.sub(lambda match: f"[picture: {match[1]}]" if match[1] else "[picture]", text)
 
 
 def whole_characters(text: str) -> str:

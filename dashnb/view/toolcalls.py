@@ -135,6 +135,17 @@ def safe_url(url: Any) -> str:
     return ""
 
 
+def picture_url(url: Any) -> str:
+    """The address if a picture may come from there: the web, or the picture itself as data; else ``""``.
+
+    >>> picture_url("data:image/png;base64,iVBO"), picture_url("data:text/html;base64,PHA+")
+    ('data:image/png;base64,iVBO', '')
+    """
+    if isinstance(url, str) and re.fullmatch(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+", url):
+        return url
+    return safe_url(url)
+
+
 def _search_results(value: Any) -> tuple[SearchResult, ...]:
     entries = value.get("data") if isinstance(value, dict) else None
     if not isinstance(entries, list) or not entries:
@@ -153,10 +164,13 @@ def _search_results(value: Any) -> tuple[SearchResult, ...]:
 
 
 def _pictures(value: Any) -> tuple[str, ...]:
-    entries = value.get("results") if isinstance(value, dict) else None
+    """The addresses of the pictures that a drawing tool made, which stand in ``results`` or ``output.results``."""
+    inner = value.get("output") if isinstance(value, dict) else None
+    holder = inner if isinstance(inner, dict) else value
+    entries = holder.get("results") if isinstance(holder, dict) else None
     if not isinstance(entries, list) or not entries:
         return ()
-    urls = [safe_url(entry.get("url")) if isinstance(entry, dict) else "" for entry in entries]
+    urls = [picture_url(entry.get("url")) if isinstance(entry, dict) else "" for entry in entries]
     return tuple(urls) if all(urls) else ()
 
 

@@ -34,15 +34,16 @@ _RECALL = re.compile(
     re.IGNORECASE,
 )
 _SAMPLE = re.compile(
-    r"\b(?:tell|write|give|show)\b.*\b(?:story|stories|poem|essay|article|words|paragraphs?|long (?:text|answer))\b"
+    r"\b(?:tell|write|give|show)\b.{0,80}\b(?:story|stories|poem|essay|article|words|paragraphs?)\b"
     r"|\bmarkdown\b|\blong (?:text|answer)\b"
-    r"|讲.*故事|写.*(?:故事|文章|作文|\d字)|长文|物語|お話を|長い(?:文章|答え)|\d\s*文字|マークダウン",
+    r"|讲.*故事|写.*(?:故事|文章|作文|\d字)|长文|物語|お話を|長い(?:文章|答え)|\d\s*文字"
+    r"|マークダウン",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(
-    r"^\s*(?:and|then|now|so)?\s*,?\s*(?=times|plus|minus|divided|multiplied|[×÷*/+-])", re.IGNORECASE
+    r"^(?:(?:and|then|now|so)\b,?\s*)?(?=times|plus|minus|divided|multiplied|[×÷*/+-])", re.IGNORECASE
 )
-_GOES_ON_CJK = re.compile(r"^\s*(?:那|再|然后|それに|さらに)*\s*(?=[乘加减除×÷]|掛け|足)")
+_GOES_ON_CJK = re.compile(r"^(?:那|再|然后|それに|さらに|\s)*(?=[乘加减除×÷]|掛け|足)")
 _AND_THERE = re.compile(
     r"\b(?:and|what about|how about|then|in|for|at)\b|那|呢|では|じゃあ|は|在|[\s,，、?？。.!！]", re.IGNORECASE
 )
@@ -107,6 +108,7 @@ def _message(turn: Turn) -> str:
     if not asked:
         return ""
     *earlier, last = asked
+    last = last.strip()
     there = values.places(last)
     before = values.places(earlier[-1]) if earlier else []
     if len(there) == 1 and before and not _AND_THERE.sub("", last.replace(there[0], "")):

@@ -97,7 +97,7 @@ def places(message: str) -> list[str]:
 
 def _weather_apart(text: str) -> str:
     # The blank that stood between a place and its weather was の or 的: they belong together.
-    return re.sub(r"\s+(?=天气|天気|气温|気温|时间|時間|時刻|人口)", "", text)
+    return re.sub(r"(?<!\s)\s{1,4}(?=天气|天気|气温|気温|时间|時間|時刻|人口)", "", text)
 
 
 def _title(name: str) -> str:
