@@ -178,6 +178,11 @@ def run_cell(page: Page, index: int, *, wait: bool = True) -> None:
     )
 
 
+def interrupt(page: Page) -> None:
+    """Interrupt the kernel, as the stop button of the toolbar does."""
+    page.evaluate("async () => { await jupyterapp.commands.execute('notebook:interrupt-kernel'); }")
+
+
 def save(page: Page) -> None:
     """Save the notebook."""
     page.evaluate("async () => { await jupyterapp.commands.execute('docmanager:save'); }")
@@ -189,7 +194,8 @@ def use_theme(page: Page, name: str) -> None:
 
 
 def outputs(page: Page, index: int) -> Any:
-    """The text of a cell's outputs as the page has it."""
+    """The text of a cell's outputs as the page has it, once the page has the cell."""
+    page.wait_for_function("index => document.querySelectorAll('.jp-Notebook .jp-Cell').length > index", arg=index)
     return page.evaluate(
         "index => document.querySelectorAll('.jp-Notebook .jp-Cell')[index]"
         ".querySelector('.jp-Cell-outputArea')?.textContent ?? ''",

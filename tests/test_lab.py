@@ -29,6 +29,9 @@ CELLS = (
     "%%assistant --tools quark_search\nWhat is the weather in Beijing today?",
     "%%assistant --tools text_to_image\nDraw a picture of a ragdoll cat.",
     "%%assistant --thread thread_nowhere\nhello",
+    "%%assistant -o stopped\nTell me a story",
+    "stopped.status",
+    "%%assistant\nWhat is 2 + 3?",
 )
 
 pytestmark = [
@@ -100,6 +103,24 @@ def test_a_failed_request_is_a_short_message_and_no_traceback(page: Page) -> Non
     shown = lab_browser.outputs(page, 5)
     assert "NotFound" in shown
     assert "Traceback" not in shown
+
+
+def test_an_interrupt_keeps_what_arrived_cancels_the_run_and_leaves_the_thread_usable(page: Page) -> None:
+    lab_browser.run_cell(page, 6, wait=False)
+    page.wait_for_function(
+        "() => document.querySelectorAll('.jp-Notebook .jp-Cell')[6].textContent.includes('What streaming is')"
+    )
+    lab_browser.interrupt(page)
+    lab_browser.wait_until_idle(page)
+    shown = lab_browser.outputs(page, 6)
+    assert "What streaming is" in shown
+    assert "the run was cancelled" in shown
+    assert "Traceback" not in shown
+    photograph(page, "stopped")
+    lab_browser.run_cell(page, 7)
+    assert "cancelled" in lab_browser.outputs(page, 7)
+    lab_browser.run_cell(page, 8)
+    assert "2 plus 3 equals 5" in lab_browser.outputs(page, 8)
 
 
 def test_the_saved_notebook_still_shows_everything_without_a_kernel(

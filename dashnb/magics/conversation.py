@@ -26,7 +26,7 @@ class Conversation:
     def __init__(self, settings: Settings, target: str | None = None) -> None:
         self.settings = settings
         self.connection: Connection = plan(settings, target)
-        self.thread: Thread | str | None = None
+        self.thread: Thread | None = None
         self.assistant: Assistant | str | None = None
         self._client: Client | None = None
         self._ledger: Ledger | None = None
@@ -83,7 +83,7 @@ class Conversation:
             self.assistant = self.client.assistants.create(model=self.settings.model, name="dashnb")
         return self.assistant
 
-    def _own_thread(self) -> Thread | str:
+    def _own_thread(self) -> Thread:
         if self.thread is None:
             self.thread = self.client.threads.create()
         return self.thread

@@ -101,7 +101,7 @@ class AssistantMagics(Magics):
             self._replay(options)
             return
         if options.thread:
-            self.conversation.thread = find_thread(options.thread, self._variables)
+            self.conversation.thread = find_thread(options.thread, self._variables, self.conversation.client)
         elif self.conversation.thread is None:
             raise UsageError("%run_stream needs a thread: its id, or a variable that holds one. See %run_stream?")
         session = self._session(options)
@@ -136,7 +136,7 @@ class AssistantMagics(Magics):
         if options.new:
             self.conversation.begin()
         if options.thread:
-            self.conversation.thread = find_thread(options.thread, self._variables)
+            self.conversation.thread = find_thread(options.thread, self._variables, self.conversation.client)
         session = self._session(options)
         self._show(session.stream(text), session, options)
 

@@ -50,19 +50,19 @@ def find_assistant(word: str, variables: Mapping[str, Any], client: Client) -> A
     raise UsageError(f"there is no assistant {word!r}: no variable, id or name.{_near(word, names)}")
 
 
-def find_thread(word: str, variables: Mapping[str, Any]) -> Thread | str:
-    """The thread that a word names: a variable or an id.
+def find_thread(word: str, variables: Mapping[str, Any], client: Client) -> Thread:
+    """The thread that a word names: a variable or an id, known to the service.
 
     Raises:
-        UsageError: There is none.
+        UsageError: The word is neither.
+        NotFoundError: The service has no such thread.
     """
     value = variables.get(word)
     if isinstance(value, Session):
-        return value.thread
-    if isinstance(value, Thread) or (isinstance(value, str) and value.startswith("thread_")):
-        return value
-    if word.startswith("thread_"):
-        return word
+        value = value.thread
+    named = value.id if isinstance(value, Thread) else value if isinstance(value, str) else word
+    if named.startswith("thread_"):
+        return client.threads.retrieve(named)
     known = [name for name, held in variables.items() if isinstance(held, (Thread, Session))]
     raise UsageError(
         f"there is no thread {word!r}: give a thread's id or a variable that holds one.{_near(word, known)}"

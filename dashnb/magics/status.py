@@ -40,7 +40,7 @@ def status(conversation: Conversation) -> str:
         ("because", connection.reason),
         ("answers", _who(conversation)),
         ("model", f"{settings.model} ({settings.source('model')})"),
-        ("thread", "none yet" if thread is None else thread if isinstance(thread, str) else thread.id),
+        ("thread", "none yet" if thread is None else thread.id),
         ("key", f"{settings.shown('api_key')} ({settings.source('api_key')})" if settings.api_key else "none"),
         ("view", f"{settings.view} ({settings.source('view')})"),
         ("ledger", "off" if ledger is None else str(ledger)),

@@ -54,6 +54,11 @@ def plan(settings: Settings, target: str | None = None) -> Connection:
         return Connection(chosen, REGIONS[chosen], reason)
     if chosen.startswith(("http://", "https://")):
         return Connection("url", chosen.rstrip("/"), reason)
+    if chosen.startswith("sk-") or chosen == settings.api_key:
+        raise ConfigurationError(
+            f"The place to connect to ({reason}) looks like a key; a key belongs in api_key=… or DASHSCOPE_API_KEY.\n"
+            f"The place is {_CHOICES}."
+        )
     raise ConfigurationError(f"Cannot connect to {chosen!r} ({reason}); say {_CHOICES}.")
 
 
@@ -67,6 +72,18 @@ def _choose(settings: Settings, target: str | None) -> tuple[str, str]:
     if settings.api_key:
         return "cloud", f"{settings.source('api_key')} is set"
     return "local", "no key is set"
+
+
+def place_of(base_url: str) -> str:
+    """What a service is called in tables: ``local``, ``cloud``, ``cloud-intl``, or its URL.
+
+    >>> place_of("https://dashscope.aliyuncs.com/api/v1"), place_of("http://localhost:8000/api/v1")
+    ('cloud', 'http://localhost:8000/api/v1')
+    """
+    from dashnb.local.service import BASE_URL
+
+    places = {url: kind for kind, url in (*REGIONS.items(), ("local", BASE_URL))}
+    return places.get(base_url, base_url)
 
 
 def connect(

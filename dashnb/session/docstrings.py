@@ -64,7 +64,9 @@ def _rest(lines: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(lines):
         if match := _REST_ENTRY.match(line.strip()):
-            following = takewhile(lambda one: one.startswith((" ", "\t")) and one.strip()[:1] != ":", lines[number + 1 :])
+            following = takewhile(
+                lambda one: one.startswith((" ", "\t")) and one.strip()[:1] != ":", lines[number + 1 :]
+            )
             found[match[1]] = " ".join([match[2], *(one.strip() for one in following)]).strip()
     return found
 

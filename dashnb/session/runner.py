@@ -7,12 +7,14 @@ ended, failed, interrupted → record, always
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from dashnb.client.client import Client
 from dashnb.client.stream import RunStream
-from dashnb.errors import APIError, ConnectionFailed, DashnbError, RunError
+from dashnb.errors import APIError, DashnbError, RunError
+from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import LastError
 from dashnb.protocol.state import ABANDONED, RunState, ToolCall
 from dashnb.session.tools import FunctionTool
@@ -46,23 +48,25 @@ def run(
     engine = ""
     try:
         stream = begin(state)
-        for _ in range(MOST_ROUNDS):
+        for rounds in itertools.count():
             with stream:
                 for _event in stream:
                     engine = stream.engine
                     yield state
             if not state.pending_calls:
                 break
+            if rounds == MOST_ROUNDS:
+                raise _endless(state)
             outputs = call_functions(state.pending_calls, functions, state)
             stream = client.runs.submit_tool_outputs(
                 state.id, thread_id=state.thread_id, tool_outputs=outputs, stream=True, state=state
             )
         if state.status != "completed":
             raise failure(state)
-    except (KeyboardInterrupt, GeneratorExit):
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
         stop(client, state)
         raise
-    except (APIError, ConnectionFailed) as error:
+    except DashnbError as error:
         refuse(client, state, error)
         raise
     finally:
@@ -95,30 +99,47 @@ def stop(client: Client, state: RunState) -> None:
     try:
         client.runs.cancel(state.id, thread_id=state.thread_id)
     except DashnbError:
-        state.end(ABANDONED, at=at)
+        state.end(_late_end(client, state) or ABANDONED, at=at)
     else:
         state.end("cancelled", at=at)
 
 
-def refuse(client: Client, state: RunState, error: APIError | ConnectionFailed) -> None:
-    """Mark a run that the service did not even begin as failed, with the error that it gave."""
+def _late_end(client: Client, state: RunState) -> str:
+    """How a run ended just before it could be cancelled, or ``""`` if it goes on or cannot be asked."""
+    try:
+        run = client.runs.retrieve(state.id, thread_id=state.thread_id)
+    except DashnbError:
+        return ""
+    return run.status if is_final(run.status) else ""
+
+
+def refuse(client: Client, state: RunState, error: DashnbError) -> None:
+    """Mark a run that never began as failed, with the reason."""
     if state.id:
         return
     code, message = type(error).__name__, str(error).partition("\n")[0]
     if isinstance(error, APIError):
         code, message = error.code or code, error.message
-    state.end("failed", at=client.clock(), error=LastError(code=code, message=message))
+    state.end("failed", at=client.clock(), error=state.error or LastError(code=code, message=message))
 
 
 def failure(state: RunState) -> RunError:
     """The exception for a run that ended in another way than it should."""
     code = state.error.code if state.error else ""
-    reason = f": {code}: {state.error.message}" if state.error else ""
+    reason = f": {code}: {' '.join(state.error.message.split())}" if state.error else ""
     if state.status == "requires_action":
-        reason = f": it asked for functions {MOST_ROUNDS} times in a row"
+        reason = ": it waits for functions, and names none"
     return RunError(
         f"The run {state.id} ended as {state.status or 'unknown'}{reason}\n"
         "What arrived is kept; ask again, or look at its steps with client.steps.list.",
         state=state,
         code=code,
+    )
+
+
+def _endless(state: RunState) -> RunError:
+    return RunError(
+        f"The run {state.id} asked for functions more than {MOST_ROUNDS} times in a row, and still waits.\n"
+        "Ask for less at a time, or go on by hand: client.runs.submit_tool_outputs(…).",
+        state=state,
     )

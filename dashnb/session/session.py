@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from dashnb.client.calls import Call, create_run, streamed
 from dashnb.client.client import Client
@@ -13,7 +14,7 @@ from dashnb.client.stream import RunStream
 from dashnb.errors import DashnbError
 from dashnb.protocol.objects import Assistant, Run, Thread
 from dashnb.protocol.state import RunState
-from dashnb.session.connection import connect
+from dashnb.session.connection import connect, place_of
 from dashnb.session.runner import run
 from dashnb.session.tools import FunctionTool, ToolLike, as_tools
 from dashnb.settings import Settings
@@ -47,7 +48,8 @@ class Session:
         tools: Names of built-in tools, definitions, and Python functions.
         client: The client; one for `dashnb.connect` if left out, closed with the session.
         thread: A thread or its id, to go on with an earlier conversation.
-        ledger: Where runs are recorded; the one of the settings if left out, None for none.
+        ledger: Where runs are recorded: a ledger or its file; the one of the settings if left out, None for
+            none.
         clock: Milliseconds since 1970.
 
     Attributes:
@@ -63,7 +65,7 @@ class Session:
         tools: Iterable[ToolLike | FunctionTool] = (),
         client: Client | None = None,
         thread: Thread | str | None = None,
-        ledger: Ledger | str | None = "settings",
+        ledger: Ledger | Path | Literal["settings"] | None = "settings",
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.runs: list[RunState] = []
@@ -144,7 +146,7 @@ class Session:
         return self._run(None)
 
     def _run(self, text: str | None) -> Generator[RunState, None, None]:
-        started = self._clock()
+        client, started = self.client, self._clock()
         state = RunState()
         self.runs.append(state)
 
@@ -153,10 +155,10 @@ class Session:
 
         def begin(state: RunState) -> RunStream:
             if text is not None:
-                self.client.messages.create(self.thread.id, content=text)
-            return self.client.open(streamed(self._call()), state=state)
+                client.messages.create(self.thread.id, content=text)
+            return client.open(streamed(self._call()), state=state)
 
-        return run(self.client, begin, self._functions, state=state, record=record)
+        return run(client, begin, self._functions, state=state, record=record)
 
     def _call(self) -> Call[Run]:
         if not self._given:
@@ -174,19 +176,20 @@ class Session:
         try:
             ledger = self._open_ledger()
             if ledger is not None:
-                ledger.record(state, prompt=prompt, engine=engine, connection=self.client.base_url, recorded_at=started)
+                place = place_of(self.client.base_url)
+                ledger.record(state, prompt=prompt, engine=engine, connection=place, recorded_at=started)
         except DashnbError as error:
             # The answer is there; a ledger that cannot be written must not take it away.
             warnings.warn(f"The run was not recorded. {error}", RuntimeWarning, stacklevel=2)
 
     def _open_ledger(self) -> Ledger | None:
-        if isinstance(self._ledger, str):
+        if self._ledger == "settings":
+            self._ledger = Settings.load().ledger_file
+        if isinstance(self._ledger, Path):
             from dashnb.history.ledger import Ledger
 
-            path = Settings.load().ledger_file
-            self._ledger = None if path is None else Ledger(path)
-            if self._ledger is not None:
-                self._owned.append(self._ledger)
+            self._ledger = Ledger(self._ledger)
+            self._owned.append(self._ledger)
         return self._ledger
 
     def close(self) -> None:

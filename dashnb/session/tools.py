@@ -7,14 +7,19 @@ becomes its output, beginning with ``Error:``, so that the model can act on it a
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import threading
 import typing
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Annotated, Any, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from pydantic_core import to_json
 
 from dashnb.errors import ToolDefinitionError
@@ -65,18 +70,32 @@ class FunctionTool:
         'Error: number: Input should be a valid integer, unable to parse string as an integer'
         """
         try:
-            values = self._model.model_validate_json(arguments or "{}")
-        except ValidationError as error:
-            return f"Error: {_explain(error)}"
-        given = {
-            info.alias or name: getattr(values, name)
-            for name, info in self._model.model_fields.items()
-            if name in values.model_fields_set
-        }
+            values = self._read(arguments)
+            return as_text(_finished(self.function(**self._given(values))))
+        except _ArgumentsError as error:
+            return as_text(f"Error: {error}")
+        except (Exception, asyncio.CancelledError) as error:
+            return as_text(f"Error: {type(error).__name__}: {error}")
+
+    def _read(self, arguments: str) -> BaseModel:
         try:
-            return as_text(_finished(self.function(**given)))
-        except Exception as error:
-            return f"Error: {type(error).__name__}: {error}"
+            return self._model.model_validate_json(arguments or "{}")
+        except ValidationError as error:
+            raise _ArgumentsError(_explain(error)) from None
+
+    def _given(self, values: BaseModel) -> dict[str, Any]:
+        """The arguments by name; what was not sent is left to the function, if it has a default of its own."""
+        parameters = inspect.signature(self.function).parameters
+        given = {}
+        for name, info in type(values).model_fields.items():
+            parameter = str(info.alias)
+            if name in values.model_fields_set or not _has_default(parameters[parameter]):
+                given[parameter] = getattr(values, name)
+        return given
+
+
+class _ArgumentsError(Exception):
+    """The model wrote arguments that do not fit; the message is for the model."""
 
 
 @overload
@@ -128,6 +147,8 @@ def as_tools(tools: Iterable[ToolLike | FunctionTool]) -> tuple[list[dict[str, A
     Raises:
         ToolDefinitionError: A tool is none of these, or two functions share a name.
     """
+    if isinstance(tools, (str, dict, Tool)) or not isinstance(tools, Iterable):
+        raise ToolDefinitionError("Pass tools in a list: tools=[…].")
     definitions: list[dict[str, Any]] = []
     functions: dict[str, FunctionTool] = {}
     for item in tools:
@@ -139,12 +160,11 @@ def as_tools(tools: Iterable[ToolLike | FunctionTool]) -> tuple[list[dict[str, A
             definitions.append(item)
         elif isinstance(item, FunctionTool) or callable(item):
             made = item if isinstance(item, FunctionTool) else tool(item)
-            if made.name in functions:
-                raise ToolDefinitionError(f"Two tools are called {made.name!r}; give one another name.")
             functions[made.name] = made
             definitions.append(made.definition)
         else:
             raise ToolDefinitionError(f"A tool is a name, a definition or a function, not {type(item).__name__}.")
+    _check_names(definitions)
     return definitions, functions
 
 
@@ -154,9 +174,18 @@ def as_text(value: Any) -> str:
     >>> as_text({"temp": 21.5}), as_text("rain"), as_text(None)
     ('{"temp":21.5}', 'rain', 'null')
     """
-    if isinstance(value, str):
-        return value
-    return to_json(value, fallback=str).decode()
+    if not isinstance(value, str):
+        return to_json(value, fallback=str).decode()
+    # A name of a file may hold bytes that are no text, which Python keeps as characters that cannot be sent.
+    return str.__str__(value).encode("utf-8", "replace").decode()
+
+
+def _check_names(definitions: list[dict[str, Any]]) -> None:
+    functions = [function for definition in definitions if isinstance(function := definition.get("function"), dict)]
+    names = [function.get("name") for function in functions]
+    for name in names:
+        if names.count(name) > 1:
+            raise ToolDefinitionError(f"Two tools are called {name!r}; give one another name.")
 
 
 def _make(function: Function, name: str | None, description: str | None) -> FunctionTool:
@@ -174,7 +203,7 @@ def _model(function: Function, name: str, descriptions: dict[str, str]) -> type[
     try:
         hints = typing.get_type_hints(function, include_extras=True)
         signature = inspect.signature(function)
-    except (TypeError, ValueError, NameError) as error:
+    except Exception as error:  # an annotation is an expression, and may fail in any way
         raise ToolDefinitionError(f"The signature of {name} cannot be read: {error}.") from error
     fields: dict[str, Any] = {}
     for number, parameter in enumerate(signature.parameters.values()):
@@ -182,18 +211,48 @@ def _model(function: Function, name: str, descriptions: dict[str, str]) -> type[
             raise ToolDefinitionError(
                 f"The parameter {parameter.name} of {name} has no fixed name; a model can only fill named ones."
             )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        info = Field(default, alias=parameter.name, description=descriptions.get(parameter.name))
         # Fields have plain names of their own: a parameter may be called like a method of pydantic.
-        fields[f"p{number}"] = (hints.get(parameter.name, Any), info)
-    try:
-        return create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
-    except Exception as error:
-        raise ToolDefinitionError(f"A parameter of {name} has a type that JSON cannot carry: {error}") from error
+        field = {f"p{number}": _field(parameter, hints.get(parameter.name, Any), descriptions.get(parameter.name))}
+        try:
+            _schema(_model_of(name, field))
+        except Exception as error:
+            reason = str(error).partition("\n")[0].partition(". Set `arbitrary_types_allowed")[0]
+            raise ToolDefinitionError(
+                f"The parameter {parameter.name} of {name} has a type that JSON cannot carry: {reason}"
+            ) from error
+        fields |= field
+    return _model_of(name, fields)
+
+
+def _field(parameter: inspect.Parameter, annotation: Any, description: str | None) -> tuple[Any, Any]:
+    """The type and the field of a parameter; what its annotation says of it outranks the docstring."""
+    if isinstance(parameter.default, FieldInfo):
+        annotation = Annotated[annotation, parameter.default]
+    facts: dict[str, Any] = {"alias": parameter.name}
+    if _has_default(parameter):
+        facts["default"] = parameter.default
+    if description and not FieldInfo.from_annotation(annotation).description:
+        facts["description"] = description
+    return annotation, Field(**facts)
+
+
+def _has_default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not parameter.empty and not isinstance(parameter.default, FieldInfo)
+
+
+def _model_of(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+class _SchemaWriter(GenerateJsonSchema):
+    """Leaves out what JSON cannot carry, such as a default that marks a missing value, without a warning."""
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        pass
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True)
+    schema = model.model_json_schema(by_alias=True, schema_generator=_SchemaWriter)
     schema.pop("title", None)
     schema.pop("additionalProperties", None)
     for part in schema.get("properties", {}).values():
@@ -217,26 +276,38 @@ def _finished(result: Any) -> Any:
     """
     if not inspect.isawaitable(result):
         return result
-    outcome: list[Any] = []
 
-    async def wait() -> None:
-        outcome.append(await result)
+    async def wait_for_it() -> Any:
+        return await result
 
-    _run_apart(wait())
-    return outcome[0]
+    return _run_apart(wait_for_it())
 
 
-def _run_apart(work: Coroutine[Any, Any, None]) -> None:
-    failures: list[BaseException] = []
+def _run_apart(work: Coroutine[Any, Any, Any]) -> Any:
+    outcome: Future[Any] = Future()
+    loop = asyncio.new_event_loop()
 
     def target() -> None:
         try:
-            asyncio.run(work)
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                outcome.set_result(runner.run(work))
         except BaseException as error:
-            failures.append(error)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=target, name="dashnb-tool")
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
+    # The context says, for one thing, under which cell printed text appears.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(target,), name="dashnb-tool")
+    try:
+        thread.start()
+        return outcome.result()
+    except KeyboardInterrupt:
+        with suppress(RuntimeError):  # the function has ended just now, and its loop is closed
+            loop.call_soon_threadsafe(_cancel_all, loop)
+        wait([outcome])
+        raise
+    finally:
+        thread.join()
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
