@@ -1,7 +1,7 @@
 """The irregularities of the wire: what the service, its pages and its clients really send, one test for each.
 
-Each number is one irregularity. Those that only show between a client and a service need more than the
-protocol; they are told here as far as objects, events and request bodies go:
+Each number is one irregularity, told in objects, events and request bodies. Those that show between a
+client and a service are told again at the end of this file, with the client and the embedded API:
 
     14  submit without tool_call_id        the embedded API pairs the outputs by position
     24  answers to a delete                the client returns what `deleted` says
@@ -21,12 +21,18 @@ protocol; they are told here as far as objects, events and request bodies go:
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
+from dashnb.client.client import Client
+from dashnb.errors import BadRequestError, NotFoundError
+from dashnb.local.models.engine import CallPiece, Piece, TextPiece, Turn
+from dashnb.local.service import BASE_URL, LocalService
 from dashnb.protocol.events import RunEvent, encode_event, event_of, parse_event
 from dashnb.protocol.lifecycle import RUN_TRANSITIONS, is_final
 from dashnb.protocol.objects import (
@@ -427,3 +433,233 @@ def test_42_damaged_names_of_the_samples_are_unknown_and_harmless() -> None:
     assert damaged.pending_calls == []
     event = parse_event(ServerSentEvent("thread.message.deltaimport os", "{}"))
     assert summed(event).text == ""
+
+
+# --- between a client and a service --------------------------------------------------------------
+
+
+class Asking:
+    """An engine that asks for two functions and then says what they returned."""
+
+    name = "asking"
+
+    async def answer(self, turn: Turn) -> AsyncIterator[Piece]:
+        if turn.rounds:
+            yield TextPiece(", ".join(f"{call.name}: {call.output}" for call in turn.rounds[-1]))
+        else:
+            yield CallPiece(0, "weather", "{}")
+            yield CallPiece(1, "time", "{}")
+
+
+@pytest.fixture
+def service() -> Iterator[LocalService]:
+    with LocalService(":memory:", Asking(), plugins={}) as service:
+        yield service
+
+
+@pytest.fixture
+def client(service: LocalService) -> Iterator[Client]:
+    with Client(BASE_URL, transport=service.transport(), sleep=lambda _: None) as client:
+        yield client
+
+
+@pytest.fixture
+def wire(service: LocalService) -> Iterator[httpx.Client]:
+    """What clients in other languages send: any method, any body."""
+    with httpx.Client(transport=service.transport(), base_url=BASE_URL) as wire:
+        yield wire
+
+
+def waiting_run(client: Client) -> Run:
+    assistant = client.assistants.create(model="qwen-max")
+    begun = client.runs.create_thread_and_run(assistant_id=assistant.id)
+    return client.runs.wait(begun.id, thread_id=begun.thread_id)
+
+
+def ended(client: Client, run: Run) -> tuple[str, str]:
+    """The status and the answer of a run whose functions have been called."""
+    status = client.runs.wait(run.id, thread_id=run.thread_id).status
+    return status, client.messages.list(run.thread_id)[0].text
+
+
+@pytest.mark.parametrize("ids", [{}, {"tool_call_id": ""}, {"tool_call_id": None}])
+def test_13_14_outputs_without_ids_go_to_the_calls_at_their_positions(ids: dict[str, Any], client: Client) -> None:
+    run = waiting_run(client)
+    outputs = [{**ids, "output": output} for output in ("rain", "noon")]
+    client.runs.submit_tool_outputs(run.id, thread_id=run.thread_id, tool_outputs=outputs)
+    assert ended(client, run) == ("completed", "weather: rain, time: noon")
+
+
+def test_14_outputs_with_ids_go_to_their_calls_in_any_order(client: Client) -> None:
+    run = waiting_run(client)
+    ids = [call.id for call in run.pending_calls]
+    assert len(set(ids)) == 2
+    outputs = [{"tool_call_id": ids[1], "output": "noon"}, {"tool_call_id": ids[0], "output": "rain"}]
+    client.runs.submit_tool_outputs(run.id, thread_id=run.thread_id, tool_outputs=outputs)
+    assert ended(client, run) == ("completed", "weather: rain, time: noon")
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [[], [{"output": "rain"}], [{"output": "a"}] * 3, [{"tool_call_id": "call_none", "output": "a"}, {"output": "b"}]],
+)
+def test_14_outputs_that_fit_no_call_are_refused_and_the_run_still_waits(
+    outputs: list[dict[str, Any]], client: Client
+) -> None:
+    run = waiting_run(client)
+    with pytest.raises(BadRequestError):
+        client.runs.submit_tool_outputs(run.id, thread_id=run.thread_id, tool_outputs=outputs)
+    assert client.runs.retrieve(run.id, thread_id=run.thread_id).status == "requires_action"
+
+
+@pytest.mark.parametrize("kind", ["thread.deleted", "thread", ""])
+def test_24_the_client_returns_what_deleted_says(kind: str) -> None:
+    for deleted in (True, False):
+        answer = {"id": "thread_1", "object": kind, "deleted": deleted}
+        transport = httpx.MockTransport(lambda _, answer=answer: httpx.Response(200, json=answer))
+        with Client(BASE_URL, transport=transport) as client:
+            assert client.threads.delete("thread_1").deleted is deleted
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_28_an_update_is_answered_by_post_and_by_put(method: str, client: Client, wire: httpx.Client) -> None:
+    run = waiting_run(client)
+    message = client.messages.create(run.thread_id, content="Hi")
+    thread = f"/threads/{run.thread_id}"
+    paths = [f"/assistants/{run.assistant_id}", thread, f"{thread}/messages/{message.id}", f"{thread}/runs/{run.id}"]
+    for path in paths:
+        answer = wire.request(method, path, json={"metadata": {"by": method}})
+        assert (answer.status_code, answer.json()["metadata"]) == (200, {"by": method})
+        assert wire.get(path).json()["metadata"] == {"by": method}
+
+
+def test_28_only_updates_are_answered_by_put(wire: httpx.Client) -> None:
+    for path in ("/assistants", "/threads", "/threads/thread_1/runs", "/threads/thread_1/runs/run_1/cancel"):
+        answer = wire.put(path, json={})
+        assert answer.status_code in (404, 405)
+        assert set(answer.json()) == {"code", "message", "request_id"}
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b'""', b"{}", b"null"])
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", None])
+def test_29_every_body_of_an_empty_create_makes_an_empty_thread(
+    body: bytes, kind: str | None, client: Client, wire: httpx.Client
+) -> None:
+    answer = wire.post("/threads", content=body, headers={"content-type": kind} if kind else {})
+    assert answer.status_code == 200
+    thread = Thread.model_validate(answer.json())
+    assert (thread.object, thread.metadata, len(client.messages.list(thread.id))) == ("thread", {}, 0)
+
+
+def test_30_null_metadata_and_empty_files_change_nothing(client: Client, wire: httpx.Client) -> None:
+    made = client.assistants.create(model="qwen-max", metadata={"a": "1"}, file_ids=["file_1"])
+    body: dict[str, Any] = {"tools": [], "file_ids": [], "metadata": None}
+    answer = wire.post(f"/assistants/{made.id}", json=body)
+    assert answer.status_code == 200
+    kept = client.assistants.retrieve(made.id)
+    assert (kept.model, kept.metadata, kept.file_ids) == ("qwen-max", {"a": "1"}, ["file_1"])
+    created = wire.post("/assistants", json={"model": "qwen-max", **body}).json()
+    assert (created["metadata"], created["file_ids"]) == ({}, [])
+
+
+def test_30_null_is_the_same_as_left_out(client: Client, wire: httpx.Client) -> None:
+    thread = wire.post("/threads", json={"messages": None, "metadata": None}).json()
+    message = wire.post(f"/threads/{thread['id']}/messages", json={"content": "Hi", "metadata": None, "file_ids": None})
+    assert (message.status_code, message.json()["metadata"]) == (200, {})
+    assistant = client.assistants.create(model="qwen-max", instructions="Be brief.")
+    names = ("model", "instructions", "tools", "metadata", "stream", "truncation_strategy", "temperature")
+    body: dict[str, Any] = dict.fromkeys(names)
+    run = wire.post(f"/threads/{thread['id']}/runs", json={"assistant_id": assistant.id, **body}).json()
+    assert (run["model"], run["instructions"]) == ("qwen-max", "Be brief.")
+
+
+@pytest.mark.parametrize("value", ["json_object", {"type": "json_object"}, "auto", None])
+def test_31_a_response_format_changes_no_answer(value: Any, client: Client, wire: httpx.Client) -> None:
+    assistant = client.assistants.create(model="qwen-max", extra_body={"response_format": value})
+    body = {"assistant_id": assistant.id, "response_format": value}
+    run = Run.model_validate(wire.post("/threads/runs", json=body).json())
+    client.runs.wait(run.id, thread_id=run.thread_id)
+    outputs = [{"output": "rain"}, {"output": "noon"}]
+    client.runs.submit_tool_outputs(run.id, thread_id=run.thread_id, tool_outputs=outputs)
+    assert ended(client, run) == ("completed", "weather: rain, time: noon")
+
+
+def test_32_an_empty_limit_is_refused_and_the_client_leaves_it_out(client: Client, wire: httpx.Client) -> None:
+    answer = wire.get("/assistants?limit=")
+    assert (answer.status_code, answer.json()["code"]) == (400, "InvalidParameter")
+    assert "limit" in answer.json()["message"]
+    assert len(client.assistants.list(limit=None)) == 0
+
+
+def test_33_a_page_of_the_client_is_looped_over(client: Client) -> None:
+    made = client.assistants.create(model="qwen-max")
+    page = client.assistants.list()
+    assert [entry.id for entry in page] == [entry.id for entry in page.data] == [made.id]
+    assert page[0].id == made.id
+
+
+def test_34_a_truncation_strategy_reaches_the_service_by_name_and_by_extra_body(client: Client) -> None:
+    strategy = {"type": "last_messages", "last_messages": 3}
+    assistant = client.assistants.create(model="qwen-max")
+    ways: tuple[dict[str, Any], ...] = (
+        {"truncation_strategy": strategy},
+        {"extra_body": {"truncation_strategy": strategy}},
+    )
+    for how in ways:
+        with client.runs.stream_thread_and_run(assistant_id=assistant.id, **how) as stream:
+            list(stream)
+        assert stream.state.run is not None
+        assert stream.state.run.truncation_strategy == strategy
+
+
+def test_35_an_assistant_named_for_a_thread_changes_nothing(client: Client) -> None:
+    made = client.threads.create(extra_body={"assistant_id": "asst_none"})
+    assert "assistant_id" not in client.threads.retrieve(made.id).to_dict()
+
+
+def test_36_a_service_without_cancel_answers_404_and_the_run_goes_on(client: Client, service: LocalService) -> None:
+    class Documented(httpx.BaseTransport):
+        """The service as its pages have it: there is no cancel."""
+
+        def __init__(self) -> None:
+            self._inner = service.transport()
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/cancel"):
+                return httpx.Response(404, json={"code": "NotFound", "message": "Not found!"})
+            return self._inner.handle_request(request)
+
+    run = waiting_run(client)
+    with Client(BASE_URL, transport=Documented()) as documented:
+        with pytest.raises(NotFoundError):
+            documented.runs.cancel(run.id, thread_id=run.thread_id)
+        assert documented.runs.retrieve(run.id, thread_id=run.thread_id).status == "requires_action"
+    assert client.runs.cancel(run.id, thread_id=run.thread_id).status == "cancelled"
+
+
+def test_36_cancel_is_answered_without_a_body_and_with_any(client: Client, wire: httpx.Client) -> None:
+    for body in (b"", b"{}", b'""'):
+        run = waiting_run(client)
+        answer = wire.post(f"/threads/{run.thread_id}/runs/{run.id}/cancel", content=body)
+        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+
+
+def test_40_no_time_of_a_run_or_an_event_is_too_long_for_32_bits(client: Client, wire: httpx.Client) -> None:
+    assistant = client.assistants.create(model="qwen-max")
+    with client.runs.stream_thread_and_run(assistant_id=assistant.id) as stream:
+        objects = [event.data.to_dict() for event in stream if isinstance(event.data, (Run, RunStep))]
+    assert objects
+    state = stream.state
+    path = f"/threads/{state.thread_id}/runs"
+    objects += [wire.get(f"{path}/{state.id}").json(), *wire.get(path).json()["data"]]
+    objects += wire.get(f"{path}/{state.id}/steps").json()["data"]
+    for fields in objects:
+        times = [fields[name] for name in fields if name.endswith("_at") and name != "created_at"]
+        assert times
+        assert all(time is None or -1 <= time < 2**31 for time in times)
+
+
+def test_41_page_numbers_are_ignored(client: Client, wire: httpx.Client) -> None:
+    made = [client.assistants.create(model="qwen-max").id for _ in range(3)]
+    answer = wire.get("/assistants?page_no=2&page_size=1")
+    assert [entry["id"] for entry in answer.json()["data"]] == made[::-1]

@@ -53,9 +53,9 @@ class Call(Generic[T]):
         """The path below the base URL, ids quoted."""
         return self.operation.path.format(**{name: quote(str(value), safe="") for name, value in self.ids.items()})
 
-    def after(self, last_id: str) -> Call[T]:
-        """The same list, from the entry behind ``last_id`` on."""
-        return replace(self, query={**self.query, "after": last_id})
+    def at(self, cursor: str, entry_id: str) -> Call[T]:
+        """The same list ``after`` or ``before`` an entry."""
+        return replace(self, query={**self.query, cursor: entry_id})
 
 
 def _call(
@@ -68,7 +68,8 @@ def _call(
     extra: Json | None = None,
 ) -> Call[T]:
     for key, value in (ids or {}).items():
-        if not isinstance(value, str) or not value.strip():
+        # "." and ".." would be taken for parts of the path, quoted or not, and name another object.
+        if not isinstance(value, str) or value.strip() in ("", ".", ".."):
             raise InvalidArgument(f"{key} must be the id of an object as text, got {value!r}.")
     fields = None if body is None else {**_given(body), **(extra or {})}
     return Call(OPERATIONS[name], answer, ids or {}, _given(query or {}), fields)
@@ -81,7 +82,15 @@ def _given(fields: Json) -> dict[str, object]:
 def _tools(tools: Tools | None) -> list[object] | None:
     if tools is None:
         return None
-    return [tool.to_dict() if isinstance(tool, Tool) else dict(tool) for tool in tools]
+    return _objects("tools", (tool.to_dict() if isinstance(tool, Tool) else tool for tool in tools))
+
+
+def _objects(name: str, entries: Iterable[Json]) -> list[object]:
+    listed = list(entries)
+    for entry in listed:
+        if not isinstance(entry, Mapping):
+            raise InvalidArgument(f"{name} must be a list of dicts, got {type(entry).__name__} in it.")
+    return [dict(entry) for entry in listed]
 
 
 # --- assistants --------------------------------------------------------------------------------
@@ -239,7 +248,7 @@ def create_thread(
 
     Source: Threads reference, "Create a thread".
     """
-    body = {"messages": None if messages is None else [dict(message) for message in messages], "metadata": metadata}
+    body = {"messages": None if messages is None else _objects("messages", messages), "metadata": metadata}
     return _call("threads.create", Thread, body=body, extra=extra_body)
 
 
@@ -440,7 +449,7 @@ def submit_tool_outputs(
     Source: Runs reference, "Submit tool outputs".
     """
     ids = {"thread_id": thread_id, "run_id": run_id}
-    body = {"tool_outputs": [dict(output) for output in tool_outputs], "stream": False}
+    body = {"tool_outputs": _objects("tool_outputs", tool_outputs), "stream": False}
     return _call("runs.submit_tool_outputs", Run, ids=ids, body=body, extra=extra_body)
 
 

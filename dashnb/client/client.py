@@ -29,7 +29,7 @@ from dashnb.client.resources import (
 )
 from dashnb.client.runs import AsyncRuns, Runs
 from dashnb.client.stream import AsyncRunStream, Clock, RunStream
-from dashnb.errors import ConfigurationError, ProtocolError
+from dashnb.errors import ConfigurationError, InvalidArgument, ProtocolError
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
 
@@ -61,11 +61,10 @@ class _Endpoint:
         backoff: Backoff | None,
         clock: Clock,
     ) -> None:
-        url = base_url.strip().rstrip("/")
-        if not re.match(r"https?://[^/\s]", url):
-            raise ConfigurationError(f"The base URL {base_url!r} must begin with http:// or https:// and name a host.")
-        if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
-            raise ConfigurationError("The API key has blanks, line breaks or other characters that no key has.")
+        url = _checked_url(base_url)
+        for what, value in (("API key", api_key), ("workspace", workspace or None)):
+            if value is not None and not re.fullmatch(r"[!-~]+", value):
+                raise ConfigurationError(f"The {what} is empty or has blanks or other characters that no {what} has.")
         if not timeout > 0:
             raise ConfigurationError(f"timeout must be seconds above 0, got {timeout!r}.")
         self.base_url = url
@@ -79,21 +78,40 @@ class _Endpoint:
 
     def _request(self, http: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:
         params = {name: str(value) for name, value in call.query.items()}
-        return http.build_request(call.operation.method, self.base_url + call.path, params=params, json=call.body)
+        try:
+            return http.build_request(call.operation.method, self.base_url + call.path, params=params, json=call.body)
+        except (TypeError, ValueError, httpx.InvalidURL) as error:
+            raise InvalidArgument(f"The arguments of {call.operation.name} cannot be sent: {error}.") from error
 
-    def _next_delay(self, call: Call[T], attempt: int, outcome: httpx.Response | httpx.TransportError) -> float | None:
+    def _next_delay(self, call: Call[T], attempt: int, outcome: httpx.Response | httpx.RequestError) -> float | None:
         """Seconds before the same call is sent again, or None if it must not be."""
         if not call.operation.is_read:
             return None
-        if isinstance(outcome, httpx.TransportError):
+        if isinstance(outcome, httpx.RequestError):
             return self._backoff.delay(attempt)
         if outcome.status_code not in RETRIED_STATUSES:
             return None
-        return self._backoff.delay(attempt, retry_after=retry_after(outcome.headers, now=time.time()))
+        return self._backoff.delay(attempt, retry_after=retry_after(outcome.headers))
 
     def __repr__(self) -> str:
         workspace = f", workspace={self.workspace!r}" if self.workspace else ""
         return f"{type(self).__name__}({self.base_url!r}{workspace})"
+
+
+def _checked_url(base_url: str) -> str:
+    url = base_url.strip().rstrip("/")
+    if "@" in url:
+        raise ConfigurationError("The base URL may hold no user name and no password; give the key as api_key=….")
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    is_whole = parts.scheme in ("http", "https") and parts.host and (parts.port or 0) < 2**16
+    if not is_whole or re.search(r"[\s?#]", url):
+        raise ConfigurationError(
+            f"The base URL {base_url!r} must begin with http:// or https://, name a host, and end with its path."
+        )
+    return url
 
 
 def _headers(api_key: str | None, workspace: str | None) -> dict[str, str]:
@@ -167,15 +185,15 @@ class Client(_Endpoint):
         attempt = 1
         while True:
             try:
-                outcome: httpx.Response | httpx.TransportError = self._http.send(self._request(self._http, call))
-            except httpx.TransportError as error:
+                outcome: httpx.Response | httpx.RequestError = self._http.send(self._request(self._http, call))
+            except httpx.RequestError as error:
                 outcome = error
             delay = self._next_delay(call, attempt, outcome)
             if delay is None:
                 break
             self._sleep(delay)
             attempt += 1
-        if isinstance(outcome, httpx.TransportError):
+        if isinstance(outcome, httpx.RequestError):
             raise unreachable(outcome, self.base_url) from outcome
         return _answer(call, outcome)
 
@@ -255,15 +273,15 @@ class AsyncClient(_Endpoint):
         attempt = 1
         while True:
             try:
-                outcome: httpx.Response | httpx.TransportError = await self._http.send(self._request(self._http, call))
-            except httpx.TransportError as error:
+                outcome: httpx.Response | httpx.RequestError = await self._http.send(self._request(self._http, call))
+            except httpx.RequestError as error:
                 outcome = error
             delay = self._next_delay(call, attempt, outcome)
             if delay is None:
                 break
             await self._sleep(delay)
             attempt += 1
-        if isinstance(outcome, httpx.TransportError):
+        if isinstance(outcome, httpx.RequestError):
             raise unreachable(outcome, self.base_url) from outcome
         return _answer(call, outcome)
 

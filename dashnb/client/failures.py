@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -48,22 +49,27 @@ class Backoff:
         return longest * self.rng.uniform(0.5, 1.0)
 
 
-def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds that a server asks to wait, or None.
 
-    >>> retry_after({"retry-after": "3"}, now=0.0)
+    A date is compared with the answer's own date, as the server's clock need not be ours.
+
+    >>> retry_after({"retry-after": "3"})
     3.0
-    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, now=4.0)
+    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT", "date": "Thu, 01 Jan 1970 00:00:04 GMT"})
     6.0
     """
     value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    if value.replace(".", "", 1).isdigit():
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return float(value)
+    until, now = _seconds(value), _seconds(headers.get("date", ""))
+    return None if until is None or now is None else max(0.0, until - now)
+
+
+def _seconds(date: str) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
         return None
 
 
@@ -77,14 +83,14 @@ def decode(response: httpx.Response) -> object:
     text = response.text
     try:
         value = json.loads(text) if text.strip() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
     if not response.is_success:
         raise _error_of(response, value)
     if not isinstance(value, (dict, list)):
         kind = response.headers.get("content-type", "no content type")
         raise ProtocolError(
-            f"{_place(response)} answered {kind} in place of JSON: {_short(text)!r}\n"
+            f"{_place(response)} answered {kind} in place of JSON: {short(text)!r}\n"
             "Check the base URL: it ends in /api/v1, and no proxy or login page may stand before it."
         )
     return value
@@ -96,19 +102,15 @@ def _error_of(response: httpx.Response, value: object) -> APIError:
     error = api_error(
         response.status_code,
         code=str(fields.get("code") or ""),
-        message=_short(message, 400),
+        message=short(message, 400),
         request_id=str(fields.get("request_id") or response.headers.get("x-request-id", "")),
     )
     if isinstance(error, RateLimitError):
-        error.retry_after = retry_after(response.headers, now=0.0) if _is_seconds(response.headers) else None
+        error.retry_after = retry_after(response.headers)
     return error
 
 
-def _is_seconds(headers: Mapping[str, str]) -> bool:
-    return headers.get("retry-after", "").strip().replace(".", "", 1).isdigit()
-
-
-def unreachable(error: httpx.TransportError, base_url: str) -> ConnectionFailed:
+def unreachable(error: httpx.RequestError, base_url: str) -> ConnectionFailed:
     """The exception for a request that got no answer."""
     where = httpx.URL(base_url).host
     if isinstance(error, httpx.TimeoutException):
@@ -116,8 +118,9 @@ def unreachable(error: httpx.TransportError, base_url: str) -> ConnectionFailed:
             f"{where} did not answer in time ({type(error).__name__}).\n"
             "Try again, allow more time with timeout=SECONDS, or connect local to work without a network."
         )
+    what = "cannot be reached" if isinstance(error, (httpx.ConnectError, httpx.ProxyError)) else "gave no whole answer"
     return ConnectionFailed(
-        f"{where} cannot be reached: {error or type(error).__name__}\n"
+        f"{where} {what}: {short(str(error)) or type(error).__name__}\n"
         "Check the network and the base URL, or connect local to work without a network."
     )
 
@@ -126,6 +129,7 @@ def _place(response: httpx.Response) -> str:
     return f"{response.request.method} {response.request.url.path}"
 
 
-def _short(text: str, most: int = 120) -> str:
+def short(text: str, most: int = 120) -> str:
+    """The beginning of a text, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[:most]}…"

@@ -62,12 +62,13 @@ def wait(run_id: str, *, thread_id: str, timeout: float | None, clock: Callable[
         if is_final(run.status) or run.status == "requires_action":
             return run
         waited = (clock() - started) / 1000
-        if timeout is not None and waited + delay > timeout:
+        left = delay if timeout is None else timeout - waited
+        if left <= 0:
             raise WaitTimeout(
                 f"The run {run_id} is still {run.status} after {waited:.0f} s; it goes on.\n"
                 f"Wait again: client.runs.wait({run_id!r}, thread_id={thread_id!r})."
             )
-        yield Pause(delay)
+        yield Pause(min(delay, left))
     raise AssertionError("poll_delays never ends")  # pragma: no cover
 
 
@@ -83,9 +84,14 @@ def every(first: Call[Page[T]]) -> Procedure[list[T]]:
 
 
 def following(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
-    """The call for the page behind this one, or None if it was the last."""
-    last = getattr(page.data[-1], "id", "") if page.data else ""
-    return call.after(last) if page.has_more and last else None
+    """The call for the page behind this one, or before it where ``before`` was asked for; None if it was the last.
+
+    A server that ignores where to go on is not asked for ever: it is known by an entry that comes again.
+    """
+    cursor, edge = ("before", 0) if call.query.get("before") else ("after", -1)
+    entry_id = getattr(page.data[edge], "id", "") if page.data else ""
+    is_new = bool(entry_id) and entry_id != call.query.get(cursor)
+    return call.at(cursor, entry_id) if page.has_more and is_new else None
 
 
 def recover(state: RunState, *, timeout: float | None, clock: Callable[[], float]) -> Procedure[RunState]:

@@ -9,10 +9,10 @@ from typing import Self
 
 import httpx
 
-from dashnb.client.failures import decode, unreachable
+from dashnb.client.failures import decode, short, unreachable
 from dashnb.errors import ProtocolError, StreamError
 from dashnb.protocol.events import RunEvent, parse_event
-from dashnb.protocol.objects import ErrorInfo
+from dashnb.protocol.objects import ErrorInfo, Run
 from dashnb.protocol.sse import Decoder, ServerSentEvent
 from dashnb.protocol.state import RunState
 
@@ -26,14 +26,15 @@ class Reader:
     Attributes:
         state: The sum of all events of the run, those of earlier streams included.
         count: How many events this reader has read.
+        ended: True if the stream may end here: the run has ended or asks for action, or ``done`` came.
     """
 
     def __init__(self, state: RunState, clock: Clock) -> None:
         self.state = state
         self.count = 0
+        self.ended = False
         self._clock = clock
         self._decoder = Decoder()
-        self._ended = False
 
     def feed(self, chunk: bytes) -> Iterator[RunEvent]:
         """The events that a chunk completes, each already in the state.
@@ -56,7 +57,7 @@ class Reader:
                 yield self._take(sent)
             except ProtocolError:
                 raise self.broken("an event was cut off") from None
-        if not self._ended and not self.state.is_final and self.state.status != "requires_action":
+        if not self.ended:
             raise self.broken("it ended too early")
 
     def broken(self, reason: str) -> StreamError:
@@ -76,11 +77,15 @@ class Reader:
             raise
         self.count += 1
         self.state.apply(event, at=self._clock())
-        self._ended = self._ended or event.name == "done"
+        if isinstance(event.data, Run):
+            self.ended = self.state.is_final or self.state.status == "requires_action"
+        elif event.name == "done":
+            self.ended = True
         if isinstance(event.data, ErrorInfo):
+            reason = f"{event.data.code or 'an error'}: {short(event.data.message, 400)}"
             request = f" (request_id {event.data.request_id})" if event.data.request_id else ""
             raise StreamError(
-                f"The server ended the stream with {event.data.code or 'an error'}: {event.data.message}{request}\n"
+                f"The server ended the stream with {reason}{request}\n"
                 "What arrived is kept; try again, or read the run with client.runs.recover(error.state).",
                 state=self.state,
                 code=event.data.code,
@@ -106,13 +111,13 @@ class _Streamed:
     def _check_kind(self, response: httpx.Response) -> bool:
         """True if the answer is a stream; it has to be read whole otherwise, to say what it is."""
         self.engine = response.headers.get(ENGINE_HEADER, "")
-        return response.is_success and "text/event-stream" in response.headers.get("content-type", "")
+        return response.is_success and "text/event-stream" in response.headers.get("content-type", "").lower()
 
     def _refuse(self, response: httpx.Response) -> ProtocolError:
         decode(response)
         return ProtocolError("The server answered one object where a stream of events was asked for.")
 
-    def _lost(self, reader: Reader, error: httpx.TransportError) -> StreamError:
+    def _lost(self, reader: Reader, error: httpx.RequestError) -> StreamError:
         return reader.broken(str(unreachable(error, self._base_url)).partition("\n")[0].rstrip("."))
 
     def __repr__(self) -> str:
@@ -182,10 +187,11 @@ class RunStream(_Streamed):
                     raise self._refuse(response)
                 for chunk in response.iter_bytes():
                     yield from reader.feed(chunk)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             if not reader.count:
                 raise unreachable(error, self._base_url) from error
-            raise self._lost(reader, error) from error
+            if not reader.ended:
+                raise self._lost(reader, error) from error
         yield from reader.finish()
 
 
@@ -232,9 +238,10 @@ class AsyncRunStream(_Streamed):
                 async for chunk in response.aiter_bytes():
                     for event in reader.feed(chunk):
                         yield event
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             if not reader.count:
                 raise unreachable(error, self._base_url) from error
-            raise self._lost(reader, error) from error
+            if not reader.ended:
+                raise self._lost(reader, error) from error
         for event in reader.finish():
             yield event

@@ -57,8 +57,8 @@ def show(states: Generator[RunState, None, None], state: RunState, heading: Head
 
 def _interrupted(state: RunState) -> str:
     if state.status == ABANDONED:
-        return "Stopped. The service cannot cancel a run, so it may go on there; what arrived is kept."
-    return "Stopped, and the run was cancelled; what arrived is kept, and the thread takes the next question."
+        return "Stopped; the service cannot cancel the run, so it may go on there.\nWhat arrived is kept."
+    return "Stopped; the run was cancelled.\nWhat arrived is kept, and the thread takes the next question."
 
 
 def replayed(path: Path, state: RunState) -> Generator[RunState, None, None]:
