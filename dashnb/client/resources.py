@@ -1,117 +1,17 @@
-"""The resources of a client: ``assistants``, ``threads``, ``messages``, ``runs``, ``steps``.
+"""The resources of a client but for ``runs``: ``assistants``, ``threads``, ``messages``, ``steps``.
 
-Each method is a function of `calls`, bound twice: `sent` makes it a method that returns the answer,
-`awaited` one that returns an awaitable. Both keep the function's signature and docstring.
+Each method is a function of `calls`, bound once for each client.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from dashnb.client import calls
-from dashnb.client.procedures import following
-from dashnb.protocol.objects import Page
+from dashnb.client.binding import AsyncResource, Resource, apaged, awaited, paged, sent
 
 if TYPE_CHECKING:
     from dashnb.client.client import AsyncClient, Client
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Resource:
-    """A group of operations of a client that waits for each answer."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-
-class AsyncResource:
-    """A group of operations of a client whose answers are awaited."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-
-class sent(Generic[P, T]):
-    """Binds a function that makes a call as a method that sends it."""
-
-    def __init__(self, build: Callable[P, calls.Call[T]]) -> None:
-        self._build = build
-        self.__doc__ = build.__doc__
-
-    def __get__(self, resource: Resource, owner: type) -> Callable[P, T]:
-        build = self._build
-
-        @functools.wraps(build)
-        def send(*args: P.args, **kwargs: P.kwargs) -> T:
-            return resource._client.send(build(*args, **kwargs))
-
-        return send
-
-
-class awaited(Generic[P, T]):
-    """Binds a function that makes a call as a method that sends it and is awaited."""
-
-    def __init__(self, build: Callable[P, calls.Call[T]]) -> None:
-        self._build = build
-        self.__doc__ = build.__doc__
-
-    def __get__(self, resource: AsyncResource, owner: type) -> Callable[P, Awaitable[T]]:
-        build = self._build
-
-        @functools.wraps(build)
-        async def send(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await resource._client.send(build(*args, **kwargs))
-
-        return send
-
-
-class paged(Generic[P, T]):
-    """Binds a function that lists as a method that walks through all pages."""
-
-    def __init__(self, build: Callable[P, calls.Call[Page[T]]]) -> None:
-        self._build = build
-        self.__doc__ = "All entries, page by page as they are needed. The arguments are those of ``list``."
-
-    def __get__(self, resource: Resource, owner: type) -> Callable[P, Iterator[T]]:
-        build = self._build
-
-        @functools.wraps(build)
-        def walk(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-            call: calls.Call[Page[T]] | None = build(*args, **kwargs)
-            while call is not None:
-                page = resource._client.send(call)
-                yield from page.data
-                call = following(call, page)
-
-        walk.__doc__ = self.__doc__
-        return walk
-
-
-class apaged(Generic[P, T]):
-    """Binds a function that lists as a method that walks through all pages with ``async for``."""
-
-    def __init__(self, build: Callable[P, calls.Call[Page[T]]]) -> None:
-        self._build = build
-        self.__doc__ = "All entries, page by page as they are needed. The arguments are those of ``list``."
-
-    def __get__(self, resource: AsyncResource, owner: type) -> Callable[P, AsyncIterator[T]]:
-        build = self._build
-
-        @functools.wraps(build)
-        async def walk(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-            call: calls.Call[Page[T]] | None = build(*args, **kwargs)
-            while call is not None:
-                page = await resource._client.send(call)
-                for entry in page.data:
-                    yield entry
-                call = following(call, page)
-
-        walk.__doc__ = self.__doc__
-        return walk
 
 
 class AssistantFiles(Resource):

@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Generic, Literal, overload
+from collections.abc import Awaitable, Iterable
+from typing import Literal, overload
 
 from dashnb.client import calls, procedures
-from dashnb.client.resources import AsyncResource, P, Resource, apaged, awaited, paged, sent
+from dashnb.client.binding import AsyncResource, Resource, aopened, apaged, awaited, opened, paged, sent
 from dashnb.client.stream import AsyncRunStream, RunStream
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
-
-
-class opened(Generic[P]):
-    """Binds a function that makes a run as a method that streams it."""
-
-    def __init__(self, build: Callable[P, calls.Call[Run]]) -> None:
-        self._build = build
-
-    def __get__(self, resource: Runs, owner: type) -> Callable[P, RunStream]:
-        build = self._build
-
-        @functools.wraps(build)
-        def open_stream(*args: P.args, **kwargs: P.kwargs) -> RunStream:
-            return resource._client.open(calls.streamed(build(*args, **kwargs)))
-
-        open_stream.__doc__ = _streamed_doc(build.__doc__)
-        return open_stream
-
-
-class aopened(Generic[P]):
-    """Binds a function that makes a run as a method that streams it with ``async for``."""
-
-    def __init__(self, build: Callable[P, calls.Call[Run]]) -> None:
-        self._build = build
-
-    def __get__(self, resource: AsyncRuns, owner: type) -> Callable[P, AsyncRunStream]:
-        build = self._build
-
-        @functools.wraps(build)
-        def open_stream(*args: P.args, **kwargs: P.kwargs) -> AsyncRunStream:
-            return resource._client.open(calls.streamed(build(*args, **kwargs)))
-
-        open_stream.__doc__ = _streamed_doc(build.__doc__)
-        return open_stream
-
-
-def _streamed_doc(doc: str | None) -> str:
-    _, _, rest = (doc or "").partition("\n")
-    return f"The events of a new run as they arrive: iterate over it, inside ``with``; ``.state`` is their sum.\n{rest}"
 
 
 class Runs(Resource):
@@ -67,7 +27,13 @@ class Runs(Resource):
 
     @overload
     def submit_tool_outputs(
-        self, run_id: str, *, thread_id: str, tool_outputs: Iterable[calls.Json], stream: Literal[False] = False
+        self,
+        run_id: str,
+        *,
+        thread_id: str,
+        tool_outputs: Iterable[calls.Json],
+        stream: Literal[False] = False,
+        extra_body: calls.Json | None = None,
     ) -> Run: ...
     @overload
     def submit_tool_outputs(
@@ -78,6 +44,7 @@ class Runs(Resource):
         tool_outputs: Iterable[calls.Json],
         stream: Literal[True],
         state: RunState | None = None,
+        extra_body: calls.Json | None = None,
     ) -> RunStream: ...
     def submit_tool_outputs(
         self,
@@ -87,6 +54,7 @@ class Runs(Resource):
         tool_outputs: Iterable[calls.Json],
         stream: bool = False,
         state: RunState | None = None,
+        extra_body: calls.Json | None = None,
     ) -> Run | RunStream:
         """The run that goes on once it has the results of its functions, as an object or as a stream.
 
@@ -97,10 +65,11 @@ class Runs(Resource):
                 pair by position.
             stream: True for the events of what follows.
             state: The state of the first stream, to go on adding up.
+            extra_body: Further fields of the body.
 
         Source: Runs reference, "Submit tool outputs".
         """
-        call = calls.submit_tool_outputs(run_id, thread_id=thread_id, tool_outputs=tool_outputs)
+        call = calls.submit_tool_outputs(run_id, thread_id=thread_id, tool_outputs=tool_outputs, extra_body=extra_body)
         return self._client.open(calls.streamed(call), state=state) if stream else self._client.send(call)
 
     def wait(self, run_id: str, *, thread_id: str, timeout: float | None = None) -> Run:
@@ -152,7 +121,13 @@ class AsyncRuns(AsyncResource):
 
     @overload
     def submit_tool_outputs(
-        self, run_id: str, *, thread_id: str, tool_outputs: Iterable[calls.Json], stream: Literal[False] = False
+        self,
+        run_id: str,
+        *,
+        thread_id: str,
+        tool_outputs: Iterable[calls.Json],
+        stream: Literal[False] = False,
+        extra_body: calls.Json | None = None,
     ) -> Awaitable[Run]: ...
     @overload
     def submit_tool_outputs(
@@ -163,6 +138,7 @@ class AsyncRuns(AsyncResource):
         tool_outputs: Iterable[calls.Json],
         stream: Literal[True],
         state: RunState | None = None,
+        extra_body: calls.Json | None = None,
     ) -> AsyncRunStream: ...
     def submit_tool_outputs(
         self,
@@ -172,9 +148,10 @@ class AsyncRuns(AsyncResource):
         tool_outputs: Iterable[calls.Json],
         stream: bool = False,
         state: RunState | None = None,
+        extra_body: calls.Json | None = None,
     ) -> Awaitable[Run] | AsyncRunStream:
         """As `Runs.submit_tool_outputs`: awaited for the run, iterated over with ``stream=True``."""
-        call = calls.submit_tool_outputs(run_id, thread_id=thread_id, tool_outputs=tool_outputs)
+        call = calls.submit_tool_outputs(run_id, thread_id=thread_id, tool_outputs=tool_outputs, extra_body=extra_body)
         return self._client.open(calls.streamed(call), state=state) if stream else self._client.send(call)
 
     async def wait(self, run_id: str, *, thread_id: str, timeout: float | None = None) -> Run:  # noqa: ASYNC109 # seconds of the run, not of the call
