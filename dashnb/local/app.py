@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -40,6 +42,7 @@ def create_app(
     api_key: str | None = None,
     request_ids: Callable[[], str] = lambda: str(uuid.uuid4()),
     heartbeat: float = HEARTBEAT_SECONDS,
+    stop: Callable[[], Awaitable[None]] | None = None,
 ) -> Starlette:
     """The app.
 
@@ -50,6 +53,7 @@ def create_app(
         api_key: The key that requests must carry, or None to ask for none.
         request_ids: Makes a request id.
         heartbeat: Seconds of silence after which a stream carries a comment.
+        stop: Called when a server that serves the app is shut down, on that server's loop.
     """
     answerer = _Answerer(endpoints, log, engine, api_key, request_ids, heartbeat)
     routes = [
@@ -57,7 +61,14 @@ def create_app(
         for operation in OPERATIONS.values()
     ]
     handlers: dict[Any, Any] = {HTTPException: answerer.refuse, Exception: answerer.fail}
-    return Starlette(routes=routes, exception_handlers=handlers)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        if stop is not None:
+            await stop()
+
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
 
 
 def _methods(operation: Operation) -> list[str]:
@@ -131,16 +142,18 @@ class _Answerer:
         return self._json(fields, error.status_code)
 
     def _json(self, value: dict[str, Any], status: int) -> Response:
-        content = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        # Half a surrogate pair, which JSON can spell and UTF-8 cannot carry, must not cost the answer.
+        content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
         return Response(content, status, headers=self._headers, media_type="application/json")
 
     async def _stream(self, answer: Follow) -> AsyncIterator[bytes]:
-        events = self._log.follow(answer.run_id, after=answer.after, heartbeat=self._heartbeat)
-        async for event in events:
-            if event is None:
-                yield comment("heartbeat")
-            else:
-                yield encode(ServerSentEvent(event.name, event.data, event.id))
+        following = self._log.follow(answer.run_id, after=answer.after, heartbeat=self._heartbeat)
+        async with aclosing(following) as events:
+            async for event in events:
+                if event is None:
+                    yield comment("heartbeat")
+                else:
+                    yield encode(ServerSentEvent(event.name, event.data, event.id))
 
 
 def _same(given: str, expected: str) -> bool:
@@ -151,7 +164,7 @@ def _same(given: str, expected: str) -> bool:
 
 async def _read(operation: Operation, http: HttpRequest, request_id: str) -> Request:
     body = _check(operation.body, _json_of(await http.body())) if operation.body else None
-    query = _check(ListQuery, dict(http.query_params)) if operation.is_list else ListQuery()
+    query = _check(ListQuery, dict(http.query_params), whole="the query") if operation.is_list else ListQuery()
     return Request(dict(http.path_params), body, query, request_id)
 
 
@@ -159,16 +172,23 @@ def _json_of(content: bytes) -> Any:
     if not content.strip():
         return {}
     try:
-        return json.loads(content)
+        return json.loads(content, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise api_error(400, code="InvalidParameter", message=f"The body is not JSON: {error}") from None
 
 
-def _check(model: type[BaseModel], value: Any) -> Any:
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is not a number that JSON can carry")
+    return value
+
+
+def _check(model: type[BaseModel], value: Any, *, whole: str = "the body") -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        where = ".".join(str(part) for part in first["loc"]) or whole
         message = first["msg"].removeprefix("Value error, ")
         raise api_error(400, code="InvalidParameter", message=f"{where}: {message}") from None

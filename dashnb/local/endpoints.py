@@ -103,10 +103,11 @@ class Endpoints:
     def create_assistant(self, request: Request) -> wire.Wire:
         """A1."""
         body: requests.AssistantCreate = request.body
-        record = {**self._new("asst"), "metadata": body.metadata, "file_ids": body.file_ids, **_given(body)}
+        file_ids = _distinct(body.file_ids)
+        record = {**self._new("asst"), "metadata": body.metadata, **_given(body), "file_ids": file_ids}
         with self._store.begin() as change:
             change.insert("assistants", record)
-            self._attach(change, record["id"], body.file_ids)
+            self._attach(change, record["id"], file_ids)
         return wire.assistant(record)
 
     def list_assistants(self, request: Request) -> wire.Wire:
@@ -119,12 +120,19 @@ class Endpoints:
 
     def update_assistant(self, request: Request) -> wire.Wire:
         """A4: what is left out, or null, keeps its value."""
-        given = _given(request.body)
+        assistant_id, given = request.ids["assistant_id"], _given(request.body)
         if not given.get("metadata"):
             given.pop("metadata", None)
-        if not given.get("file_ids"):
-            given.pop("file_ids", None)
-        return wire.assistant(self._change("assistants", request.ids["assistant_id"], given))
+        if file_ids := _distinct(given.pop("file_ids", [])):
+            given["file_ids"] = file_ids
+        with self._store.begin() as change:
+            record = change.update("assistants", assistant_id, **given)
+            if record is None:
+                raise _not_found("assistant", assistant_id)
+            if file_ids:
+                change.delete_children("assistant_files", assistant_id=assistant_id)
+                self._attach(change, assistant_id, file_ids)
+        return wire.assistant(record)
 
     def delete_assistant(self, request: Request) -> wire.Wire:
         """A5: its files go with it, threads and their runs stay."""
@@ -138,10 +146,11 @@ class Endpoints:
     def attach_file(self, request: Request) -> wire.Wire:
         """F1."""
         assistant_id, file_id = request.ids["assistant_id"], request.body.file_id
-        assistant = self._get("assistants", assistant_id)
-        with self._store.begin() as change:
-            self._attach(change, assistant_id, [file_id])
-            change.update("assistants", assistant_id, file_ids=[*assistant.get("file_ids", []), file_id])
+        attached = self._get("assistants", assistant_id)["file_ids"]
+        if file_id not in attached:
+            with self._store.begin() as change:
+                self._attach(change, assistant_id, [file_id])
+                change.update("assistants", assistant_id, file_ids=[*attached, file_id])
         return wire.assistant_file(self._file(assistant_id, file_id))
 
     def list_assistant_files(self, request: Request) -> wire.Wire:
@@ -161,7 +170,7 @@ class Endpoints:
         assistant = self._get("assistants", assistant_id)
         with self._store.begin() as change:
             change.delete("assistant_files", record["id"])
-            left = [name for name in assistant.get("file_ids", []) if name != file_id]
+            left = [name for name in assistant["file_ids"] if name != file_id]
             change.update("assistants", assistant_id, file_ids=left)
         return wire.deleted("assistant.file", file_id)
 
@@ -180,9 +189,11 @@ class Endpoints:
     def create_thread(self, request: Request) -> wire.Wire:
         """T1."""
         record = {**self._new("thread"), "metadata": request.body.metadata}
+        messages = self._new_messages(record["id"], request.body.messages)
         with self._store.begin() as change:
             change.insert("threads", record)
-            self._add_messages(change, record["id"], request.body.messages)
+            for message in messages:
+                change.insert("messages", message)
         return wire.thread(record)
 
     def retrieve_thread(self, request: Request) -> wire.Wire:
@@ -197,7 +208,7 @@ class Endpoints:
         """T4: messages, runs and steps go with it."""
         thread_id = request.ids["thread_id"]
         for run in self._store.every("runs", thread_id=thread_id):
-            self._runner.cancel(run["id"])
+            self._runner.drop(run["id"])
         with self._store.begin() as change:
             if not change.delete("threads", thread_id):
                 raise _not_found("thread", thread_id)
@@ -211,8 +222,9 @@ class Endpoints:
         """M1."""
         thread_id = request.ids["thread_id"]
         self._get("threads", thread_id)
+        (record,) = self._new_messages(thread_id, [request.body])
         with self._store.begin() as change:
-            (record,) = self._add_messages(change, thread_id, [request.body])
+            change.insert("messages", record)
         return wire.message(record)
 
     def list_messages(self, request: Request) -> wire.Wire:
@@ -244,8 +256,8 @@ class Endpoints:
     def _message(self, request: Request) -> Record:
         return self._get("messages", request.ids["message_id"], thread_id=request.ids["thread_id"])
 
-    def _add_messages(self, change: Change, thread_id: str, bodies: list[requests.MessageCreate]) -> list[Record]:
-        records = [
+    def _new_messages(self, thread_id: str, bodies: list[requests.MessageCreate]) -> list[Record]:
+        return [
             {
                 **self._new("message"),
                 "thread_id": thread_id,
@@ -256,9 +268,6 @@ class Endpoints:
             }
             for body in bodies
         ]
-        for record in records:
-            change.insert("messages", record)
-        return records
 
     # --- runs ------------------------------------------------------------------------------
 
@@ -284,9 +293,8 @@ class Endpoints:
         body: requests.RunCreate = request.body
         run = self._new_run(body, self._get("assistants", body.assistant_id), thread_id, request.request_id)
         writer = self._writer(run)
-        writer.created(thread=thread)
-        with self._store.begin() as change:
-            self._add_messages(change, thread_id, [*(messages or []), *body.additional_messages])
+        said = self._new_messages(thread_id, [*(messages or []), *body.additional_messages])
+        writer.created(thread=thread, messages=said)
         self._runner.start(writer)
         return Follow(run["id"]) if body.stream else wire.created_run(run)
 
@@ -331,9 +339,9 @@ class Endpoints:
         outputs = _pair(action["submit_tool_outputs"]["tool_calls"], request.body.tool_outputs)
         steps = self._store.every("steps", run_id=run["id"])
         step = next(step for step in reversed(steps) if step["status"] == "in_progress")
-        known = self._store.events(run["id"])[-1].seq
         writer = self._writer(run)
-        if not writer.resume(step, outputs, request.request_id):
+        known = writer.resume(step, outputs, request.request_id)
+        if known is None:
             raise _invalid(f"The run {run['id']} does not wait for tool outputs any more.")
         self._runner.start(writer)
         return Follow(run["id"], known) if request.body.stream else wire.submitted_run(writer.run, action)
@@ -398,8 +406,13 @@ class Endpoints:
 
 
 def _given(body: BaseModel) -> dict[str, Any]:
-    """What was sent, null counting as not sent."""
-    return body.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    """The fields that were sent, null counting as not sent; what is inside them stays as it is."""
+    sent = body.model_dump(mode="json", exclude_unset=True)
+    return {name: value for name, value in sent.items() if value is not None}
+
+
+def _distinct(file_ids: list[str]) -> list[str]:
+    return list(dict.fromkeys(file_ids))
 
 
 def _named(record: Record) -> list[Record]:

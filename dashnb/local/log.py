@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from dashnb.local.store import LoggedEvent, Store
+from dashnb.protocol.lifecycle import is_final
 
 DONE = ("done", "[DONE]")
 # Another process on the same database does not tell us its events, so a waiting reader looks again.
@@ -22,14 +23,22 @@ LOOK_AGAIN_SECONDS = 0.25
 
 def entry(name: str, value: dict[str, Any]) -> tuple[str, str]:
     """An event's name and data as they are kept: compact JSON, non-ASCII characters as they are."""
-    return name, json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # Half a surrogate pair, which a model may write and no database takes, must not end a run.
+    return name, text.encode(errors="replace").decode()
 
 
 class EventLog:
-    """The logs of all runs of one store."""
+    """The logs of all runs of one store.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: The database.
+        look_again: Seconds after which a waiting reader looks for what another process has written.
+    """
+
+    def __init__(self, store: Store, *, look_again: float = LOOK_AGAIN_SECONDS) -> None:
         self._store = store
+        self._look_again = look_again
         self._readers: dict[str, set[asyncio.Queue[LoggedEvent]]] = defaultdict(set)
 
     def tell(self, events: Sequence[LoggedEvent]) -> None:
@@ -38,8 +47,8 @@ class EventLog:
             for queue in self._readers.get(event.run_id, ()):
                 queue.put_nowait(event)
 
-    async def follow(self, run_id: str, *, after: int = 0, heartbeat: float) -> AsyncIterator[LoggedEvent | None]:
-        """The events of a run behind a position, up to the next ``done``.
+    async def follow(self, run_id: str, *, after: int = 0, heartbeat: float) -> AsyncGenerator[LoggedEvent | None]:
+        """The events of a run behind a position, up to the next ``done``; none if the run has nothing more to say.
 
         Args:
             run_id: The run.
@@ -50,8 +59,8 @@ class EventLog:
         self._readers[run_id].add(queue)
         try:
             silent = 0.0
-            fresh: Sequence[LoggedEvent] = self._store.events(run_id, after=after)
-            while True:
+            fresh, over = self._look(run_id, after)
+            while fresh or not over:
                 for event in fresh:
                     if event.seq <= after:
                         continue
@@ -59,8 +68,13 @@ class EventLog:
                     yield event
                     if event.name == "done":
                         return
-                fresh = await self._next(queue, run_id, after)
-                silent = 0.0 if fresh else silent + LOOK_AGAIN_SECONDS
+                heard = await self._hear(queue)
+                if heard is not None and heard.seq <= after + 1:
+                    fresh = [heard]
+                else:
+                    # Silence, or a gap: another process may have written.
+                    fresh, over = self._look(run_id, after)
+                silent = 0.0 if fresh else silent + self._look_again
                 if silent >= heartbeat:
                     silent = 0.0
                     yield None
@@ -69,8 +83,13 @@ class EventLog:
             if not self._readers[run_id]:
                 del self._readers[run_id]
 
-    async def _next(self, queue: asyncio.Queue[LoggedEvent], run_id: str, after: int) -> Sequence[LoggedEvent]:
+    def _look(self, run_id: str, after: int) -> tuple[Sequence[LoggedEvent], bool]:
+        """What is kept behind a position, and whether nothing will follow it."""
+        run = self._store.get("runs", run_id)  # first: a final status is kept together with the last events
+        return self._store.events(run_id, after=after), run is None or is_final(run["status"])
+
+    async def _hear(self, queue: asyncio.Queue[LoggedEvent]) -> LoggedEvent | None:
         try:
-            return [await asyncio.wait_for(queue.get(), LOOK_AGAIN_SECONDS)]
+            return await asyncio.wait_for(queue.get(), self._look_again)
         except TimeoutError:
-            return self._store.events(run_id, after=after)
+            return None

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 
 from dashnb.local.models.engine import (
     Call,
@@ -26,8 +27,8 @@ from dashnb.local.models.engine import (
     Turn,
 )
 from dashnb.local.plugins import Plugin, PluginError
-from dashnb.local.store import Record, Store
-from dashnb.local.writer import OpenCall, RunWriter
+from dashnb.local.store import Record, RunEnded, Store
+from dashnb.local.writer import Error, OpenCall, RunWriter
 from dashnb.protocol.requests import LAST_MESSAGES
 
 MOST_ROUNDS = 16
@@ -48,56 +49,85 @@ class Runner:
         self._store = store
         self._engine = engine
         self._plugins = plugins
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, tuple[asyncio.Task[None], RunWriter]] = {}
+        self._stopping = False
 
     def start(self, writer: RunWriter) -> None:
         """Let a queued run go on by itself."""
         run_id: str = writer.run["id"]
         task = asyncio.get_running_loop().create_task(self._run(writer), name=run_id)
-        self._tasks[run_id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
+        self._tasks[run_id] = task, writer
+        task.add_done_callback(lambda ended: self._forget(ended, writer))
 
     def cancel(self, run_id: str) -> bool:
         """Stop the run's task; False if it has none here."""
-        task = self._tasks.get(run_id)
+        task, _ = self._tasks.get(run_id, (None, None))
         return task.cancel() if task is not None else False
 
+    def drop(self, run_id: str) -> None:
+        """End a run that is about to be deleted: at once, as its task would come too late."""
+        task, writer = self._tasks.get(run_id, (None, None))
+        if task is not None and writer is not None and task.cancel():
+            self._stop(writer, "cancelled")
+
     async def close(self) -> None:
-        """Stop all runs; each ends as ``failed`` with the code ``server_stopped``."""
-        tasks = list(self._tasks.values())
+        """Stop all runs of this loop; each ends as ``failed`` with the code ``server_stopped``."""
+        here = asyncio.get_running_loop()
+        tasks = [task for task, _ in self._tasks.values() if task.get_loop() is here]
+        self._stopping = True
         for task in tasks:
-            task.cancel("server_stopped")
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._stopping = False
 
     async def _run(self, writer: RunWriter) -> None:
         try:
             await self._work(writer)
-        except asyncio.CancelledError as reason:
-            if "server_stopped" in reason.args:
-                writer.stop("failed", error={"code": "server_stopped", "message": "The server was stopped."})
-            else:
-                writer.stop("cancelled")
+        except RunEnded:
+            pass  # somebody else has told its readers
+        except asyncio.CancelledError:
+            self._stop_cancelled(writer)
         except (EngineError, PluginError) as error:
-            writer.stop("failed", error={"code": error.code, "message": str(error)})
+            self._stop(writer, "failed", {"code": error.code, "message": str(error)})
         except Exception as error:
             _log.exception("run %s failed", writer.run["id"])
             message = f"The embedded API failed: {type(error).__name__}: {error}"
-            writer.stop("failed", error={"code": "InternalError", "message": message})
+            self._stop(writer, "failed", {"code": "InternalError", "message": message})
+
+    def _forget(self, task: asyncio.Task[None], writer: RunWriter) -> None:
+        run_id = writer.run["id"]
+        # A run that has been resumed has another task by now.
+        if self._tasks.get(run_id, (None, None))[0] is task:
+            del self._tasks[run_id]
+        if task.cancelled():
+            # Before its first step, so that `_run` could not see it.
+            self._stop_cancelled(writer)
+
+    def _stop_cancelled(self, writer: RunWriter) -> None:
+        if self._stopping:
+            self._stop(writer, "failed", {"code": "server_stopped", "message": "The server was stopped."})
+        else:
+            self._stop(writer, "cancelled")
+
+    def _stop(self, writer: RunWriter, status: str, error: Error | None = None) -> None:
+        with suppress(RunEnded):
+            writer.stop(status, error=error)
 
     async def _work(self, writer: RunWriter) -> None:
         if not writer.move("in_progress"):
             return
-        tools = {tool["type"] for tool in writer.run["tools"]}
+        built_in = {tool["type"] for tool in writer.run["tools"]} - {"function"}
         spent = _Sum(writer.run.get("spent"))
         for number in range(len(self._rounds(writer.run)), MOST_ROUNDS):
-            round_ = _Round(writer, number, tools, self._plugins)
-            async for piece in self._engine.answer(self._turn(writer.run)):
-                if isinstance(piece, Spent):
-                    spent.add(piece)
-                else:
-                    await round_.take(piece)
-                # Readers get each event as it comes, and a cancel is seen between two pieces.
-                await asyncio.sleep(0)
+            round_ = _Round(writer, number, built_in, self._plugins)
+            async with _closing(self._engine.answer(self._turn(writer.run))) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Spent):
+                        spent.add(piece)
+                    else:
+                        await round_.take(piece)
+                    # Readers get each event as it comes, and a cancel is seen between two pieces.
+                    await asyncio.sleep(0)
             await round_.finish()
             if round_.functions:
                 writer.require(round_.function_step, round_.functions, spent.values)
@@ -108,13 +138,19 @@ class Runner:
         raise EngineError(f"The model asked for tools {MOST_ROUNDS} times in a row; the run was stopped.")
 
     def _turn(self, run: Record) -> Turn:
-        strategy = run.get("truncation_strategy") or {}
-        count = strategy.get("last_messages", LAST_MESSAGES)
-        kept = self._store.newest("messages", count, thread_id=run["thread_id"])
-        said = [Said(message["role"], message["text"]) for message in kept if message.get("run_id") != run["id"]]
-        sampling = {name: run[name] for name in ("temperature", "top_p", "top_k", "max_tokens") if run.get(name)}
+        settings = {name: run.get(name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+        sampling = {name: value for name, value in settings.items() if value is not None}
         rounds = self._rounds(run)
-        return Turn(run["model"], run["instructions"], tuple(run["tools"]), tuple(said), rounds, sampling)
+        return Turn(run["model"], run["instructions"], tuple(run["tools"]), self._said(run), rounds, sampling)
+
+    def _said(self, run: Record) -> tuple[Said, ...]:
+        """The thread as far as the run's strategy lets it through, without what the run says itself."""
+        count: int = (run.get("truncation_strategy") or {}).get("last_messages") or LAST_MESSAGES
+        steps = self._store.every("steps", run_id=run["id"])
+        own = sum(step["type"] == "message_creation" for step in steps)
+        kept = self._store.newest("messages", count + own, thread_id=run["thread_id"])
+        others = [message for message in kept if message.get("run_id") != run["id"]]
+        return tuple(Said(message["role"], message["text"]) for message in others[-count:])
 
     def _rounds(self, run: Record) -> tuple[tuple[Call, ...], ...]:
         """The finished tool calls of the run, as the engine sees them."""
@@ -128,6 +164,16 @@ class Runner:
                 done = Call(name, payload["arguments"], payload["output"], call.get("id", ""))
                 rounds.setdefault(step["round"], []).append(done)
         return tuple(tuple(rounds[number]) for number in sorted(rounds))
+
+
+@asynccontextmanager
+async def _closing(pieces: AsyncIterator[Piece]) -> AsyncIterator[AsyncIterator[Piece]]:
+    """A cancel or a failing tool has to reach the model's own stream now, not when garbage is collected."""
+    try:
+        yield pieces
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
 
 
 class _Sum:
@@ -149,13 +195,13 @@ class _Round:
     arguments are complete; all function calls share one step that stays open.
     """
 
-    def __init__(self, writer: RunWriter, number: int, tools: set[str], plugins: Mapping[str, Plugin]) -> None:
+    def __init__(self, writer: RunWriter, number: int, built_in: set[str], plugins: Mapping[str, Plugin]) -> None:
         self.functions: list[OpenCall] = []
         self.function_step: Record = {}
         self.called = False
         self._writer = writer
         self._number = number
-        self._tools = tools
+        self._built_in = built_in
         self._plugins = plugins
         self._call: OpenCall | None = None
         self._step: Record = {}
@@ -196,7 +242,7 @@ class _Round:
     @property
     def _is_function(self) -> bool:
         """A name that is no built-in tool of the run is a function: only the caller can run it."""
-        return self._call is not None and self._call.name not in self._tools
+        return self._call is not None and self._call.name not in self._built_in
 
     def _tell(self, arguments: str) -> None:
         assert self._call is not None

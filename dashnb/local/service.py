@@ -7,6 +7,7 @@ transport or server → app → endpoints → runner → engine and plugins
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -104,8 +105,9 @@ class LocalService:
         self.log = EventLog(self.store)
         self.runner = Runner(self.store, engine, plugins)
         endpoints = Endpoints(self.store, self.log, self.runner, ids=ids, clock=clock)
-        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key)
+        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key, stop=self.runner.close)
         self._loop = LoopThread()
+        self._closing = threading.Lock()
 
     def transport(self, *, closes: bool = False) -> LocalTransport:
         """A transport for `httpx.Client`; with ``closes``, closing the client closes the service."""
@@ -117,11 +119,12 @@ class LocalService:
 
     def close(self) -> None:
         """Stop all runs, the thread and the database. Runs that were going on end as ``failed``."""
-        if self._loop.closed:
-            return
-        self._loop.start(self.runner.close()).result()
-        self._loop.close()
-        self.store.close()
+        with self._closing:
+            if self._loop.closed:
+                return
+            self._loop.start(self.runner.close()).result()
+            self._loop.close()
+            self.store.close()
 
     def __enter__(self) -> LocalService:
         return self

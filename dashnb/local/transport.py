@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import httpx
@@ -21,42 +22,58 @@ T = TypeVar("T")
 # What ends the parts of an answer: the error that ended it, or None if it is complete.
 End = tuple[BaseException | None]
 Part = Message | End
+# How long answers may take to reach their end when the loop is closed.
+GRACE_SECONDS = 0.2
 
 
 class LoopThread:
     """An event loop on a thread of its own."""
 
     def __init__(self) -> None:
+        self.closed = False
+        self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="dashnb-local", daemon=True)
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start work on the loop; its result comes as a future."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Start work on the loop; its result comes as a future.
+
+        Raises:
+            RuntimeError: The loop has been closed.
+        """
+        with self._lock:
+            if self.closed:
+                work.close()
+                raise RuntimeError("the loop has been closed")
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call a function on the loop, soon."""
-        self._loop.call_soon_threadsafe(function)
-
-    @property
-    def closed(self) -> bool:
-        """True once the loop has been stopped for good."""
-        return self._loop.is_closed()
+        """Call a function on the loop, soon; on a closed one, nothing is left to be called."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function)
 
     def close(self) -> None:
-        """Stop the loop and its thread; what still runs on it is cancelled."""
-        self.start(self._cancel_all()).result()
+        """Stop the loop and its thread; what does not end by itself is cancelled."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+            ending = asyncio.run_coroutine_threadsafe(self._end_all(), self._loop)
+        ending.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    @staticmethod
-    async def _cancel_all() -> None:
+    async def _end_all(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks:
+            # Readers of runs that have just been stopped still get their last events.
+            await asyncio.wait(tasks, timeout=GRACE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
 
 
 class _Exchange:
@@ -111,10 +128,14 @@ class LocalTransport(httpx.BaseTransport):
         """The response, whose body is read as the app produces it."""
         parts: queue.SimpleQueue[Part] = queue.SimpleQueue()
         exchange = _Exchange(self._app, request, request.read(), parts.put)
-        work = self._loop.start(exchange.run())
+        work = _start(self._loop, exchange)
         wait = request.extensions.get("timeout", {}).get("read")
         body = _Body(parts, exchange, work, self._loop, wait)
-        start = body.next()
+        try:
+            start = body.next()
+        except BaseException:
+            body.close()
+            raise
         if not isinstance(start, dict):
             raise httpx.RemoteProtocolError("the app sent no answer")
         return httpx.Response(start["status"], headers=start["headers"], stream=body)
@@ -151,6 +172,8 @@ class _Body(httpx.SyncByteStream):
         while isinstance(part := self.next(), dict):
             if content := part.get("body"):
                 yield content
+            if not part.get("more_body", False):
+                return
 
     def close(self) -> None:
         if not self._work.done():
@@ -171,14 +194,19 @@ class AsyncLocalTransport(httpx.AsyncBaseTransport):
         here = asyncio.get_running_loop()
 
         def deliver(part: Part) -> None:
-            if not here.is_closed():
+            # The reader's loop may be closed by now; its run goes on.
+            with suppress(RuntimeError):
                 here.call_soon_threadsafe(parts.put_nowait, part)
 
         exchange = _Exchange(self._app, request, await request.aread(), deliver)
-        work = self._loop.start(exchange.run())
+        work = _start(self._loop, exchange)
         wait = request.extensions.get("timeout", {}).get("read")
         body = _AsyncBody(parts, exchange, work, self._loop, wait)
-        start = await body.next()
+        try:
+            start = await body.next()
+        except BaseException:
+            await body.aclose()
+            raise
         if not isinstance(start, dict):
             raise httpx.RemoteProtocolError("the app sent no answer")
         return httpx.Response(start["status"], headers=start["headers"], stream=body)
@@ -215,10 +243,19 @@ class _AsyncBody(httpx.AsyncByteStream):
         while isinstance(part := await self.next(), dict):
             if content := part.get("body"):
                 yield content
+            if not part.get("more_body", False):
+                return
 
     async def aclose(self) -> None:
         if not self._work.done():
             self._loop.call(self._exchange.leave)
+
+
+def _start(loop: LoopThread, exchange: _Exchange) -> Future[None]:
+    try:
+        return loop.start(exchange.run())
+    except RuntimeError:
+        raise httpx.ConnectError("the embedded API has been closed") from None
 
 
 def _raise_failure(part: Part) -> None:

@@ -8,13 +8,13 @@ Source: Runs reference, streamed answers; streaming events reference.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dashnb.local import wire
 from dashnb.local.log import DONE, EventLog, entry
-from dashnb.local.store import Change, Record, Store
+from dashnb.local.store import Change, LoggedEvent, Record, Store
 from dashnb.protocol.lifecycle import sources
 
 Ids = Callable[[str], str]
@@ -64,11 +64,13 @@ class RunWriter:
 
     # --- the run ---------------------------------------------------------------------------
 
-    def created(self, *, thread: Record | None = None) -> None:
-        """Keep the new run and tell about it; ``thread`` is the thread that was made with it."""
+    def created(self, *, thread: Record | None = None, messages: Sequence[Record] = ()) -> None:
+        """Keep the new run, and the thread and messages that were made with it, and tell about it."""
         with self._store.begin() as change:
             if thread is not None:
                 change.insert("threads", thread)
+            for message in messages:
+                change.insert("messages", message)
             change.insert("runs", self.run)
             shown = wire.streamed_run(self.run)
             events = [("thread.created", wire.thread(thread))] if thread is not None else []
@@ -118,10 +120,7 @@ class RunWriter:
             return
         self._tell_delta("")
         now = self._clock()
-        message, step = self._message.record, self._message.step
-        message |= {"text": "".join(self._message.pieces), "completed_at": now}
-        step |= {"status": "completed", "completed_at": now}
-        self._save_message("thread.message.completed", "thread.run.step.completed")
+        self._close_message("completed", {"completed_at": now}, "completed", {"completed_at": now})
 
     def _open_message(self) -> OpenMessage:
         now = self._clock()
@@ -159,19 +158,22 @@ class RunWriter:
     def _cut_message(self, status: str, error: Error | None, now: int) -> None:
         if self._message is None:
             return
-        message, step = self._message.record, self._message.step
-        details = {"reason": status}
-        message |= {"text": "".join(self._message.pieces), "incomplete_at": now, "incomplete_details": details}
-        step |= {"status": status, f"{status}_at": now, "last_error": error}
-        self._save_message("thread.message.incomplete", f"thread.run.step.{status}")
+        details = {"incomplete_at": now, "incomplete_details": {"reason": status}}
+        self._close_message("incomplete", details, status, {f"{status}_at": now, "last_error": error})
 
-    def _save_message(self, message_event: str, step_event: str) -> None:
+    def _close_message(self, event: str, of_message: Record, status: str, of_step: Record) -> None:
+        """Keep the text and the end of the open message and its step; other fields may have changed meanwhile."""
         assert self._message is not None
         message, step = self._message.record, self._message.step
+        text = "".join(self._message.pieces)
         with self._store.begin() as change:
-            change.update("messages", message["id"], **message)
-            change.update("steps", step["id"], **step)
-            told = self._append(change, (message_event, wire.streamed_message(message)), (step_event, wire.step(step)))
+            message = change.update("messages", message["id"], text=text, **of_message) or message
+            step = change.update("steps", step["id"], status=status, **of_step) or step
+            told = self._append(
+                change,
+                (f"thread.message.{event}", wire.streamed_message(message)),
+                (f"thread.run.step.{status}", wire.step(step)),
+            )
         self._message = None
         self._log.tell(told)
 
@@ -227,16 +229,21 @@ class RunWriter:
         self._log.tell(told)
 
     def require(self, step: Record, calls: list[OpenCall], spent: dict[str, int]) -> None:
-        """Stop until the caller has run the functions."""
+        """Stop until the caller has run the functions; a run that was to be cancelled meanwhile ends here."""
         pending = [_function_call(call) for call in calls]
         step["step_details"] = _calls(*pending)
         with self._store.begin() as change:
             change.update("steps", step["id"], **step)
         action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": pending}}
-        self.move("requires_action", end_stream=True, required_action=action, spent=spent)
+        if not self.move("requires_action", end_stream=True, required_action=action, spent=spent):
+            self.stop("cancelled")
 
-    def resume(self, step: Record, outputs: list[str], request_id: str) -> bool:
-        """Take the outputs of the functions and queue the run again; False if it was not waiting."""
+    def resume(self, step: Record, outputs: list[str], request_id: str) -> int | None:
+        """Take the outputs of the functions and queue the run again.
+
+        Returns:
+            The number of the last event before it goes on, or None if the run was not waiting.
+        """
         calls = step["step_details"]["tool_calls"]
         for call, output in zip(calls, outputs, strict=True):
             call["function"]["output"] = output
@@ -245,7 +252,7 @@ class RunWriter:
         with self._store.begin() as change:
             moved = change.move_run(self.run["id"], "queued", among=["requires_action"], **fields)
             if moved is None:
-                return False
+                return None
             self.run = moved
             change.update("steps", step["id"], **step)
             told = self._append(
@@ -254,7 +261,7 @@ class RunWriter:
                 ("thread.run.queued", wire.streamed_run(moved)),
             )
         self._log.tell(told)
-        return True
+        return told[0].seq - 1
 
     def adopt(self, step: Record) -> None:
         """Take over a step that an earlier part of the run left open."""
@@ -296,7 +303,7 @@ class RunWriter:
             told = self._append(change, (name, value))
         self._log.tell(told)
 
-    def _append(self, change: Change, *events: tuple[str, dict[str, Any]]) -> list[Any]:
+    def _append(self, change: Change, *events: tuple[str, dict[str, Any]]) -> list[LoggedEvent]:
         request_id = self.run["request_id"]
         return change.append(
             self.run["id"], [entry(name, {**value, "request_id": request_id}) for name, value in events]

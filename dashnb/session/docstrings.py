@@ -29,7 +29,7 @@ def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
     ...     ''')
     ('Add two numbers.', {'left': 'The first of them.', 'right': 'The second.'})
     """
-    lines = inspect.cleandoc(docstring or "").splitlines()
+    lines = inspect.cleandoc("\n".join((docstring or "").splitlines())).splitlines()
     return _purpose(lines), _google(lines) | _numpy(lines) | _rest(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from dashnb.local.models.engine import CallPiece, Engine, Piece, TextPiece, Turn
 
@@ -25,8 +25,14 @@ class PacedEngine:
     async def answer(self, turn: Turn) -> AsyncIterator[Piece]:
         """The pieces of the other engine's answer, one pause apart."""
         first = True
-        async for piece in self._engine.answer(turn):
-            if not first and isinstance(piece, (TextPiece, CallPiece)):
-                await self._sleep(self._seconds)
-            first = False
-            yield piece
+        pieces = self._engine.answer(turn)
+        try:
+            async for piece in pieces:
+                if not first and isinstance(piece, (TextPiece, CallPiece)):
+                    await self._sleep(self._seconds)
+                first = False
+                yield piece
+        finally:
+            # A cancel has to reach the model's own stream now, not when garbage is collected.
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()

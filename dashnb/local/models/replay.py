@@ -67,7 +67,10 @@ def _rounds(events: list[RunEvent]) -> list[list[Piece]]:
     usage = state.usage
     if usage is not None:
         rounds[-1].append(Spent(usage.input_tokens, usage.output_tokens))
-    return rounds if rounds[-1] else rounds[:-1]
+    played = rounds if rounds[-1] else rounds[:-1]
+    if not played:
+        raise ProtocolError("The recording ends before the run said anything.")
+    return played
 
 
 def _pieces(step: Step, deltas: dict[str, list[RunEvent]]) -> list[Piece]:
