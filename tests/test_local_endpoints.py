@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from test_local_runner import Api, Desk, Gate, Script, names, path_of, serving, typed
 
 from dashnb.local.models.engine import CallPiece, TextPiece
 from dashnb.protocol.operations import OPERATIONS
+from scripted import Api, Desk, Gate, Script, names, numbered, parse, path_of, serving, typed
 
 REFUSAL = {"code", "message", "request_id"}
 
@@ -475,7 +475,7 @@ def test_messages_are_listed_newest_first_and_page_by_page(api: Api) -> None:
 def test_the_files_of_a_message_are_listed(api: Api) -> None:
     made = api.post("/threads/thread_1/messages", content="Hi", file_ids=["file_1", "file_2"])
     path = f"/threads/thread_1/messages/{made['id']}/files"
-    assert [entry["id"] for entry in api.get(path)["data"]] == ["file_1", "file_2"]
+    assert [entry["id"] for entry in api.get(path, order="asc")["data"]] == ["file_1", "file_2"]
     assert api.get(f"{path}/file_2")["message_id"] == made["id"]
 
 
@@ -535,10 +535,12 @@ def test_what_other_clients_send_with_a_run_is_accepted(api: Api, path: str) -> 
 
 def test_a_run_is_made_whole_or_not_at_all() -> None:
     """If the messages that come with a run cannot be kept, no run may stay behind that nobody works on."""
-    with Desk(Script()) as desk:
+    again: list[bool] = []
+    ids = numbered()
+    with Desk(Script(), ids=lambda prefix: f"{prefix}_same" if again else ids(prefix)) as desk:
         assistant = desk.call("assistants.create", {"model": "m"})
         thread = desk.call("threads.create")
-        desk._endpoints._ids = lambda prefix: f"{prefix}_same"
+        again.append(True)
         messages = [{"content": "a"}, {"content": "b"}]
         body = {"assistant_id": assistant["id"], "additional_messages": messages}
         with pytest.raises(Exception, match="UNIQUE"):
@@ -553,3 +555,72 @@ def test_a_cancelled_run_is_answered_as_a_run() -> None:
         answer = api.client.post(path_of(events) + "/cancel", content=b"")
     assert names(events)[-1] == "done"
     assert (answer.json()["object"], answer.json()["status"]) == ("thread.run", "cancelled")
+
+
+# --- joining a run -------------------------------------------------------------------------------
+
+
+def joined(api: Api, path: str, **more: Any) -> list[tuple[str, str]]:
+    """The ids and names of the events that a joining reader gets."""
+    text = api.client.get(f"{path}/stream", **more).text
+    blocks = [dict(line.split(":", 1) for line in block.split("\n")) for block in text.split("\n\n") if block]
+    return [(block["id"], block["event"]) for block in blocks]
+
+
+def test_a_reader_joins_a_run_from_its_beginning_and_from_any_event(api: Api) -> None:
+    path = "/threads/thread_1/runs/run_1"
+    everything = joined(api, path)
+    assert everything[0] == ("run_1:1", "thread.run.created")
+    assert everything[-1][1] == "done"
+    for known in (1, 5, len(everything) - 1):
+        assert joined(api, path, params={"after": known}) == everything[known:]
+        assert joined(api, path, headers={"Last-Event-ID": everything[known - 1][0]}) == everything[known:]
+
+
+def test_a_reader_joins_a_run_that_is_under_way() -> None:
+    gate = Gate()
+    with serving(Script([TextPiece("a"), gate, TextPiece("b")])) as api:
+        path = api.begin()
+        with api.client.stream("GET", f"{path}/stream") as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            events = parse(response.iter_bytes())
+            first = next(event for event in events if event[0] == "thread.message.delta")
+            gate.open()
+            rest = [name for name, _ in events]
+    assert first[1]["delta"]["content"][0]["text"]["value"] == "a"
+    assert rest[-2:] == ["thread.run.completed", "done"]
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "²", "1" * 30])
+def test_a_position_that_is_no_number_is_refused(api: Api, after: str) -> None:
+    response = api.client.get("/threads/thread_1/runs/run_1/stream", params={"after": after})
+    assert "'after' must be the number of an event" in refused(response, 400, "InvalidParameter")
+
+
+def test_the_last_event_of_another_run_is_refused(api: Api) -> None:
+    response = api.client.get("/threads/thread_1/runs/run_1/stream", headers={"Last-Event-ID": "run_2:3"})
+    assert "another run" in refused(response, 400, "InvalidParameter")
+
+
+def test_joining_needs_a_run_of_that_thread(api: Api) -> None:
+    refused(api.client.get("/threads/thread_2/runs/run_1/stream"), 404, "NotFound")
+    refused(api.client.get("/threads/thread_1/runs/run_9/stream"), 404, "NotFound")
+
+
+def test_the_files_of_assistants_and_messages_are_paged_by_their_ids(api: Api) -> None:
+    files = [f"file_{number}" for number in range(5)]
+    assistant = api.assistant(file_ids=files)
+    message = api.post("/threads/thread_1/messages", content="Look", file_ids=files)["id"]
+    for path in (f"/assistants/{assistant}/files", f"/threads/thread_1/messages/{message}/files"):
+        assert listed(api, path, limit=2, order="asc") == (files[:2], True)
+        assert listed(api, path, limit=2, order="asc", after="file_1") == (files[2:4], True)
+        assert listed(api, path, limit=2, order="asc", after="file_3") == (files[4:], False)
+        assert listed(api, path, limit=2, order="asc", before="file_4") == (files[2:4], True)
+        assert listed(api, path, limit=3) == (files[:1:-1], True)
+        refused(api.client.get(path, params={"after": "file_9"}), 400, "InvalidParameter")
+
+
+def listed(api: Api, path: str, **query: Any) -> tuple[list[str], bool]:
+    """The ids of a page and whether there are more."""
+    answer = api.get(path, **query)
+    return [entry["id"] for entry in answer["data"]], answer["has_more"]

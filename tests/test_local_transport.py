@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from test_local_runner import BEGUN, ENDED, Gate, Script, names, parse, serving, ticking, written
 
 from dashnb.local.models.engine import TextPiece
 from dashnb.local.service import BASE_URL, LocalService
 from dashnb.local.transport import AsyncLocalTransport, LocalTransport, LoopThread
+from scripted import BEGUN, ENDED, Gate, Script, names, parse, serving, ticking, written
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_local_runner import Api, Event, Script, names, of, path_of, serving, typed
 
 from dashnb.local import wire
 from dashnb.local.models.engine import CallPiece, EngineError, Spent, TextPiece
+from scripted import Api, Event, Script, names, of, path_of, serving, typed
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 

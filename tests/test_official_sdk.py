@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import uvicorn
-from test_local_runner import BEGUN, OPENED, RESUMED, STEP_DELTA, STEP_DONE, Script, numbered, ticking, typed, written
 
 from dashnb.local.models.engine import CallPiece, Spent, TextPiece
 from dashnb.local.service import LocalService
+from scripted import BEGUN, OPENED, RESUMED, STEP_DELTA, STEP_DONE, Script, numbered, ticking, typed, written
 
 dashscope = pytest.importorskip("dashscope", reason="the official SDK is not installed")
 

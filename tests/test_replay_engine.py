@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_local_runner import Api, names, of, parse, path_of, serving
 
 from dashnb.errors import ConfigurationError, ProtocolError
 from dashnb.local.models.engine import CallPiece, EngineError, OutputPiece, Piece, Said, Spent, TextPiece, Turn
@@ -18,6 +17,7 @@ from dashnb.local.service import make_engine
 from dashnb.protocol.events import RunEvent, event_of
 from dashnb.protocol.recording import parse_recording
 from dashnb.protocol.state import RunState
+from scripted import Api, names, of, parse, path_of, serving
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 PLAIN = TRANSCRIPTS / "run-plain.sse"

@@ -28,6 +28,8 @@ from dashnb.protocol.requests import ListQuery
 from dashnb.protocol.sse import ServerSentEvent, comment, encode
 
 PREFIX = "/api/v1"
+# Beyond the documented operations: the events of a run that is under way, or has ended.
+JOIN_PATH = "/threads/{thread_id}/runs/{run_id}/stream"
 ENGINE_HEADER = "x-dashnb-engine"
 HEARTBEAT_SECONDS = 12.0
 
@@ -60,6 +62,7 @@ def create_app(
         Route(PREFIX + operation.path, answerer.endpoint(operation), methods=_methods(operation))
         for operation in OPERATIONS.values()
     ]
+    routes.append(Route(f"{PREFIX}{JOIN_PATH}", answerer.join, methods=["GET"]))
     handlers: dict[Any, Any] = {HTTPException: answerer.refuse, Exception: answerer.fail}
 
     @asynccontextmanager
@@ -111,6 +114,16 @@ class _Answerer:
 
         return answer
 
+    async def join(self, http: HttpRequest) -> Response:
+        """The events of a run behind ``after``, or behind the event that ``Last-Event-ID`` names."""
+        request_id = self._request_ids()
+        try:
+            self._check_key(http)
+            follow = self._endpoints.join_run(dict(http.path_params), after=_position(http))
+        except APIError as error:
+            return self._error(error, request_id)
+        return self._response(follow, request_id)
+
     async def refuse(self, http: HttpRequest, error: HTTPException) -> Response:
         """The answer to a path or method that is no operation."""
         code, message = ("NotFound", f"Not found! There is no {http.method} {http.url.path}.")
@@ -160,6 +173,18 @@ def _same(given: str, expected: str) -> bool:
     import hmac
 
     return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _position(http: HttpRequest) -> int:
+    """The number of the last event that a joining reader has, 0 if it has none."""
+    run_id, _, number = http.headers.get("last-event-id", "").rpartition(":")
+    if run_id and run_id != http.path_params["run_id"]:
+        raise api_error(400, code="InvalidParameter", message=f"Last-Event-ID belongs to another run, {run_id}.")
+    given = http.query_params.get("after") or number or "0"
+    if not (given.isascii() and given.isdigit() and len(given) < 16):
+        message = f"'after' must be the number of an event, got {given[:40]!r}."
+        raise api_error(400, code="InvalidParameter", message=message)
+    return int(given)
 
 
 async def _read(operation: Operation, http: HttpRequest, request_id: str) -> Request:

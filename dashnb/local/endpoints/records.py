@@ -1,0 +1,95 @@
+"""What all endpoints do with the store: make a record, find one, change one, list them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dashnb.local import wire
+from dashnb.local.endpoints.request import invalid, not_found
+from dashnb.local.store import Record, Store
+from dashnb.local.writer import Clock, Ids
+from dashnb.protocol import requests
+
+
+class Records:
+    """The records of one embedded API, as its endpoints need them.
+
+    Args:
+        store: The database.
+        ids: Makes an id from a prefix.
+        clock: Milliseconds since 1970.
+    """
+
+    def __init__(self, store: Store, *, ids: Ids, clock: Clock) -> None:
+        self.store = store
+        self.ids = ids
+        self.clock = clock
+
+    def new(self, prefix: str) -> Record:
+        """The beginning of a new record."""
+        return {"id": self.ids(prefix), "created_at": self.clock()}
+
+    def new_messages(self, thread_id: str, bodies: list[requests.MessageCreate]) -> list[Record]:
+        """New records of messages."""
+        return [
+            {
+                **self.new("message"),
+                "thread_id": thread_id,
+                "role": body.role,
+                "text": body.content,
+                "file_ids": body.file_ids,
+                "metadata": body.metadata,
+            }
+            for body in bodies
+        ]
+
+    def get(self, table: str, object_id: str, **parents: str) -> Record:
+        """The record with this id and these parents.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        record = self.store.get(table, object_id, **parents)
+        if record is None:
+            raise not_found(table[:-1], object_id)
+        return record
+
+    def change(self, table: str, object_id: str, fields: dict[str, Any]) -> Record:
+        """The record with some fields changed.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self.store.begin() as change:
+            record = change.update(table, object_id, **fields)
+        if record is None:
+            raise not_found(table[:-1], object_id)
+        return record
+
+    def page(self, table: str, view: wire.View, query: requests.ListQuery, **parents: str) -> wire.Wire:
+        """One page of the records with these parents.
+
+        Raises:
+            BadRequestError: ``after`` or ``before`` names nothing in this list.
+        """
+        try:
+            records, has_more = self.store.page(table, query, **parents)
+        except KeyError as error:
+            raise invalid(f"'after' and 'before' must name an entry of this list; {error} is none.") from None
+        return wire.page(view, records, has_more)
+
+
+def page_of(view: wire.View, records: list[Record], key: str, query: requests.ListQuery) -> wire.Wire:
+    """One page of a short list that is there whole, oldest first, whose entries are known by ``key``.
+
+    Raises:
+        BadRequestError: ``after`` or ``before`` names nothing in this list.
+    """
+    left = records if query.order == "asc" else records[::-1]
+    if anchor := query.after or query.before:
+        places = [place for place, record in enumerate(left) if record[key] == anchor]
+        if not places:
+            raise invalid(f"'after' and 'before' must name an entry of this list; {anchor!r} is none.")
+        left = left[places[0] + 1 :] if query.after else left[: places[0]]
+    shown = left[-query.limit :] if query.before else left[: query.limit]
+    return wire.page(view, shown, len(left) > query.limit)
