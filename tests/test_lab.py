@@ -45,7 +45,7 @@ pytestmark = [
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home")
     lab_browser.write_notebook(folder / "first.ipynb", *CELLS)
-    with lab_browser.running_lab(folder, home, DASHNB_DATA_DIR=str(home / "dashnb")) as lab:
+    with lab_browser.running_lab(folder, home, DASHNB_DATA_DIR=str(home / "dashnb"), DASHNB_PACE="15") as lab:
         yield lab
 
 
