@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dashnb.errors import ConfigurationError, RunInterrupted
+from dashnb.errors import RunInterrupted
+from dashnb.local.models.replay import read_recording
 from dashnb.protocol.events import RunEvent
-from dashnb.protocol.recording import parse_recording
 from dashnb.protocol.state import ABANDONED, RunState
 from dashnb.session.connection import Connection
 from dashnb.session.session import Session
@@ -68,11 +68,7 @@ def replayed(path: Path, state: RunState) -> Generator[RunState, None, None]:
         ConfigurationError: The file cannot be read.
         ProtocolError: It is no recording.
     """
-    try:
-        content = path.expanduser().read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"The recording {path} cannot be read: {error.strerror}.") from error
-    return _applied(parse_recording(content), state)
+    return _applied(read_recording(path), state)
 
 
 def _applied(events: list[RunEvent], state: RunState) -> Generator[RunState, None, None]:

@@ -36,11 +36,7 @@ class ReplayEngine:
             ConfigurationError: The file cannot be read.
             ProtocolError: It is no recording.
         """
-        try:
-            content = path.expanduser().read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"The recording {path} cannot be read: {error.strerror}.") from error
-        return cls(parse_recording(content))
+        return cls(read_recording(path))
 
     async def answer(self, turn: Turn) -> AsyncIterator[Piece]:
         """The pieces of the round that follows those already played."""
@@ -48,6 +44,20 @@ class ReplayEngine:
             raise EngineError("The recording has ended; it holds no further answer.", code="recording_ended")
         for piece in self._rounds[len(turn.rounds)]:
             yield piece
+
+
+def read_recording(path: Path) -> list[RunEvent]:
+    """The events of a recording in a file.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+        ProtocolError: It is no recording.
+    """
+    try:
+        content = path.expanduser().read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"The recording {path} cannot be read: {error.strerror}.") from error
+    return parse_recording(content)
 
 
 def _rounds(events: list[RunEvent]) -> list[list[Piece]]:
