@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dashnb.errors import ConfigurationError
@@ -64,6 +64,17 @@ def open_lab(folder: str | None, options: Sequence[str]) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in options:
         command.append("--allow-root")
     try:
-        return subprocess.run(command, check=False).returncode
+        return subprocess.run(command, check=False, env=lab_environment(os.environ)).returncode
     except KeyboardInterrupt:
         return 0
+
+
+def lab_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for JupyterLab, with dashnb's own configuration behind the reader's.
+
+    It switches off the question about Jupyter news, which would need a network and stand over the first
+    thing that a reader sees.
+    """
+    ours = str(Path(__file__).parent / "jupyter")
+    theirs = environ.get("JUPYTER_CONFIG_PATH")
+    return {**environ, "JUPYTER_CONFIG_PATH": f"{theirs}{os.pathsep}{ours}" if theirs else ours}

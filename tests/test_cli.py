@@ -186,8 +186,9 @@ def test_lab_passes_its_options_on_and_hands_its_status_back(
 ) -> None:
     seen: list[list[str]] = []
 
-    def record(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+    def record(command: list[str], *, check: bool, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         seen.append(command)
+        assert Path(env["JUPYTER_CONFIG_PATH"], "labconfig", "page_config.json").exists()
         return subprocess.CompletedProcess(command, 3)
 
     monkeypatch.setattr(subprocess, "run", record)
