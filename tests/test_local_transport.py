@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from dashnb.local.models.engine import TextPiece
 from dashnb.local.service import BASE_URL, LocalService
+from dashnb.local.store import Store
 from dashnb.local.transport import AsyncLocalTransport, LocalTransport, LoopThread
 from scripted import BEGUN, ENDED, Gate, Script, names, parse, serving, ticking, written
 
@@ -299,6 +302,22 @@ def test_a_closed_service_refuses_the_connection() -> None:
                 await client.get("/assistants")
 
     asyncio.run(check())
+
+
+def test_a_client_that_is_forgotten_leaves_neither_thread_nor_database_open(tmp_path: Path) -> None:
+    before = threading.active_count()
+    service = LocalService(str(tmp_path / "a.db"), Script([TextPiece("a"), Gate()]), plugins={})
+    store, loop = service.store, service._loop
+    client = httpx.Client(transport=service.transport(closes=True), base_url=BASE_URL)
+    thread = client.post("/threads", json={"messages": [{"role": "user", "content": "Hello"}]}).json()["id"]
+    assistant = client.post("/assistants", json={"model": "m"}).json()["id"]
+    client.post(f"/threads/{thread}/runs", json={"assistant_id": assistant})
+    del service, client
+    gc.collect()
+    assert (threading.active_count(), loop.closed) == (before, True)
+    with closing(Store(store.database)) as kept:
+        (run,) = kept.every("runs")
+        assert (run["status"], run["last_error"]["code"]) == ("failed", "server_stopped")
 
 
 def test_closing_leaves_no_thread_behind() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -120,6 +121,8 @@ class Ledger:
                 f"{SCHEMA_VERSION}).\nUpdate dashnb, {_SWITCH_OFF}."
             )
         self._engine = _engine(self._database, busy_timeout)
+        # A ledger that is simply forgotten leaves no open file behind.
+        self._end = weakref.finalize(self, self._engine.dispose)
         try:
             with self._failures():
                 _prepare(self._engine, self._database, known)
@@ -232,7 +235,7 @@ class Ledger:
         """Close the file. Closing twice does nothing."""
         with self._lock:
             self._closed = True
-            self._engine.dispose()
+            self._end()
 
     def __enter__(self) -> Self:
         return self

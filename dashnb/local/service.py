@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -108,6 +109,8 @@ class LocalService:
         self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key, stop=self.runner.close)
         self._loop = LoopThread()
         self._closing = threading.Lock()
+        # A client that is simply forgotten takes its service with it, and so does the end of the program.
+        self._end = weakref.finalize(self, _end, self._loop, self.runner, self.store)
 
     def transport(self, *, closes: bool = False) -> LocalTransport:
         """A transport for `httpx.Client`; with ``closes``, closing the client closes the service."""
@@ -120,11 +123,7 @@ class LocalService:
     def close(self) -> None:
         """Stop all runs, the thread and the database. Runs that were going on end as ``failed``."""
         with self._closing:
-            if self._loop.closed:
-                return
-            self._loop.start(self.runner.close()).result()
-            self._loop.close()
-            self.store.close()
+            self._end()
 
     def __enter__(self) -> LocalService:
         return self
@@ -134,6 +133,16 @@ class LocalService:
 
     def __repr__(self) -> str:
         return f"LocalService({self.store.database!r}, engine={self.engine.name!r})"
+
+
+def _end(loop: LoopThread, runner: Runner, store: Store) -> None:
+    if loop.is_here:
+        # The garbage collector may call from the loop's own thread, which cannot wait for itself.
+        threading.Thread(target=_end, args=(loop, runner, store), name="dashnb-local-end").start()
+        return
+    loop.start(runner.close()).result()
+    loop.close()
+    store.close()
 
 
 def _nothing() -> None:

@@ -36,6 +36,11 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="dashnb-local", daemon=True)
         self._thread.start()
 
+    @property
+    def is_here(self) -> bool:
+        """True on the loop's own thread."""
+        return threading.current_thread() is self._thread
+
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start work on the loop; its result comes as a future.
 
