@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dashnb.errors import APIError, api_error
@@ -63,6 +63,7 @@ def create_app(
         for operation in OPERATIONS.values()
     ]
     routes.append(Route(f"{PREFIX}{JOIN_PATH}", answerer.join, methods=["GET"]))
+    routes.append(Route("/openapi.json", _describe, methods=["GET"]))
     handlers: dict[Any, Any] = {HTTPException: answerer.refuse, Exception: answerer.fail}
 
     @asynccontextmanager
@@ -72,6 +73,12 @@ def create_app(
             await stop()
 
     return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+
+
+async def _describe(_http: HttpRequest) -> Response:
+    from dashnb.local.openapi import describe
+
+    return JSONResponse(describe(PREFIX))
 
 
 def _methods(operation: Operation) -> list[str]:
