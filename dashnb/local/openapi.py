@@ -13,6 +13,8 @@ from dashnb.protocol.operations import OPERATIONS, Operation
 from dashnb.protocol.requests import ListQuery
 
 _REFERENCE = "#/components/schemas/{model}"
+References = dict[Any, dict[str, Any]]
+
 _ERRORS = {
     "400": "The request is wrong; the message names the field.",
     "401": "The key is missing or wrong.",
@@ -31,7 +33,7 @@ def describe(prefix: str) -> dict[str, Any]:
         prefix: What stands before every path.
     """
     schemas, definitions = models_json_schema([(model, "validation") for model in _models()], ref_template=_REFERENCE)
-    references = {model: schema for (model, _), schema in schemas.items()}
+    references: References = {model: schema for (model, _), schema in schemas.items()}
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS.values():
         described = _describe(operation, references)
@@ -60,7 +62,7 @@ def _models() -> list[type[BaseModel]]:
     return list(models)
 
 
-def _describe(operation: Operation, references: dict[type[BaseModel], Any]) -> dict[str, Any]:
+def _describe(operation: Operation, references: References) -> dict[str, Any]:
     parameters = [_parameter("path", name, {"type": "string", "minLength": 1}) for name in operation.ids]
     if operation.is_list:
         fields = ListQuery.model_json_schema()["properties"]
@@ -81,7 +83,7 @@ def _parameter(place: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"in": place, "name": name, "required": place == "path", "schema": schema}
 
 
-def _responses(operation: Operation, references: dict[type[BaseModel], Any]) -> dict[str, Any]:
+def _responses(operation: Operation, references: References) -> dict[str, Any]:
     answer = references[operation.answer]
     content: dict[str, Any] = {"application/json": {"schema": _page(answer) if operation.is_list else answer}}
     if operation.streams:
@@ -105,7 +107,7 @@ def _page(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _error(references: dict[type[BaseModel], Any]) -> dict[str, Any]:
+def _error(references: References) -> dict[str, Any]:
     required = {"required": ["code", "message", "request_id"]}
     return {"application/json": {"schema": {"allOf": [references[ErrorInfo], required]}}}
 
