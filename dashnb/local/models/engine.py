@@ -63,6 +63,13 @@ class TextPiece:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningPiece:
+    """What the model thinks before it answers: no part of the answer, and kept nowhere."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallPiece:
     """Arguments to append to a tool call; a new number begins a new call.
 
@@ -93,7 +100,7 @@ class Spent:
     output_tokens: int
 
 
-Piece = TextPiece | CallPiece | OutputPiece | Spent
+Piece = TextPiece | ReasoningPiece | CallPiece | OutputPiece | Spent
 
 
 class Engine(Protocol):
