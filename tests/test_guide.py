@@ -18,7 +18,7 @@ from dashnb.local.models.guide import GuideEngine
 from dashnb.local.models.guide.language import argument_pieces, count_tokens, language_of, pieces_of
 from dashnb.local.models.guide.phrases import PHRASES, SKIES
 from dashnb.local.models.guide.sampler import SAMPLERS
-from dashnb.local.plugins.builtin import PLUGINS
+from dashnb.local.plugins.builtin import builtin_plugins
 
 Tool = dict[str, Any]
 TALKED = (("Hello", "Hello!"),)  # an earlier exchange, so that no note ends the answer
@@ -89,7 +89,7 @@ def play(
         made = []
         for name, arguments in calls:
             written = json.dumps(arguments, ensure_ascii=False)
-            plugin = PLUGINS.get(name)
+            plugin = builtin_plugins().get(name)
             output = asyncio.run(plugin(written, {})) if plugin else (functions or {})[name](**arguments)
             made.append(Call(name, written, output))
         rounds.append(tuple(made))
@@ -375,7 +375,7 @@ def test_a_picture_is_drawn_from_an_improved_prompt_and_shown(question: str, pro
 
 
 def test_a_picture_s_address_stays_in_one_piece() -> None:
-    output = asyncio.run(PLUGINS["text_to_image"]('{"prompt": "a cat"}', {}))
+    output = asyncio.run(builtin_plugins()["text_to_image"]('{"prompt": "a cat"}', {}))
     turn = turn_of("Draw a cat", [PICTURE], rounds=((Call("text_to_image", '{"prompt": "a cat"}', output),),))
     assert sum("base64" in piece.text for piece in pieces(turn) if isinstance(piece, TextPiece)) == 1
 
@@ -387,11 +387,12 @@ def test_the_number_of_pictures_is_passed_on() -> None:
 
 def test_one_question_may_need_several_tools_in_turn() -> None:
     question = "Check the weather in Beijing, then draw a picture of it and make a QR code for https://example.org"
-    called, text = play(question, [PICTURE, QR, SEARCH], {"generate_qrcode": lambda text: f"code of {text}"})
+    called, text = play(question, [PICTURE, QR, SEARCH])
     assert called == ["quark_search", "text_to_image", "generate_qrcode"]
     assert "24 °C" in text
     assert "![weather in Beijing](data:image/png" in text
-    assert "code of https://example.org" in text
+    assert "QR code for https://example.org." in text
+    assert "![QR](data:image/png" in text
 
 
 def test_nothing_is_called_twice_even_if_it_failed() -> None:

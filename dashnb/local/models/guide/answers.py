@@ -61,6 +61,8 @@ def _answer_call(language: Language, call: Call, tool: Tool, found: Sum | None) 
         "search": _search,
         "text_to_image": _pictures,
         "wanx": _pictures,
+        "generate_qrcode": _qrcode,
+        "rag": _search,
     }.get(call.name)
     arguments, output = _read(call.arguments), _read(call.output)
     if answer and isinstance(output, dict) and isinstance(arguments, dict):
@@ -80,7 +82,8 @@ def _read(text: str) -> Any:
 def _search(language: Language, arguments: dict[str, Any], output: dict[str, Any]) -> str:
     results = [entry for entry in output.get("data") or () if isinstance(entry, dict) and entry.get("desc")]
     if not results:
-        return say(language, "not_found", query=arguments.get("query", ""))
+        asked = arguments.get("query") or arguments.get("query_word") or ""
+        return say(language, "not_found", query=asked)
     weather = [entry for entry in results if "weather" in str(entry.get("type"))]
     if weather and weather[0] is results[0]:
         # A weather record is a sentence already; all of them if the question named several places.
@@ -116,6 +119,14 @@ def _pictures(language: Language, arguments: dict[str, Any], output: dict[str, A
     alt = re.sub(r"[\[\]\\\s]+", " ", re.split(r"[,，、]", prompt)[0]).strip()
     images = "\n\n".join(f"![{alt}]({url})" for url in urls)
     return f"{say(language, key, prompt=prompt, count=len(urls))}\n\n{images}"
+
+
+def _qrcode(language: Language, arguments: dict[str, Any], output: dict[str, Any]) -> str:
+    inner = output.get("output")
+    results = inner.get("results") or () if isinstance(inner, dict) else ()
+    urls = [str(entry["url"]) for entry in results if isinstance(entry, dict) and entry.get("url")]
+    text = str(arguments.get("text") or "")
+    return "\n\n".join([say(language, "qrcode", text=text), *(f"![QR]({url})" for url in urls)])
 
 
 def _calculated(language: Language, found: Sum, output: dict[str, Any]) -> str:

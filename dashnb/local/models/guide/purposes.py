@@ -154,6 +154,7 @@ _STYLE = {
     "zh": "{subject}，柔和的水彩，温和的光线，安静的色调",
     "ja": "{subject}、やわらかな水彩、穏やかな光、落ち着いた色合い",
 }
+_IT = frozenset(("it", "that", "this", "", "它", "它的", "それ", "その"))
 _COUNTS = {"two": 2, "three": 3, "four": 4, "两": 2, "三": 3, "四": 4, "2": 2, "3": 3, "4": 4, "二": 2}
 _COUNT = re.compile(
     r"\b(two|three|four|[234])\s+(?:pictures|images|drawings|paintings|sketches)|([两三四234])[张幅]|([二三四234])枚"
@@ -181,7 +182,7 @@ def prompt_of(message: str) -> str:
     drawn = next((clause for clause in clauses if re.search(_PICTURE, clause, re.IGNORECASE)), message)
     text = drawn.strip(" .。!！?？")
     text = _MEDIUM.sub("", _DRAWING.sub("", text)) if language_of(text) == "en" else _DRAWING_CJK.sub("", text)
-    if text.lower() in ("it", "that", "this", "", "它", "它的", "それ", "その"):
+    if text.lower() in _IT:
         text = query_of(clauses[0]) if clauses and clauses[0] != drawn else "something"
     return _STYLE[language_of(message)].format(subject=text)
 
@@ -191,10 +192,17 @@ def _code(message: str) -> Found:
     return (({"code": (match[1] or match[2]).strip()},), ()) if match else ((), ("code",))
 
 
+def _first_wish(message: str) -> str:
+    """What the first part of a message asks for, without the asking."""
+    clauses = [clause for clause in _CLAUSE.split(message) if clause and clause.strip()]
+    return query_of(clauses[0] if clauses else message)
+
+
 def _qrcode(message: str) -> Found:
     content = [*values.urls(message), *values.quotations(message)]
     if match := re.search(r"\bqr[ -]?code (?:for|of|with|that says)\s+(.+?)[.?!]?$", message, re.IGNORECASE):
-        content.append(match[1])
+        said = match[1]
+        content.append(_first_wish(message) if said.lower() in _IT else said)
     return (({"text": content[0]},), ()) if content else ((), ("text",))
 
 

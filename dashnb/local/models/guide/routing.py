@@ -174,7 +174,7 @@ def _hits(tool: Tool, said: dict[str, int], message: str) -> dict[int, int]:
         found[match.start()] = LITERAL
     for place in purposes.places_of(str(tool.get("type")), message):
         found[place] = NAME
-    parameters = parameters_of(_function(tool).get("parameters") or {})
+    parameters = parameters_of(_schema(tool))
     about = (
         (NAME, _spoken(name)),
         (DESCRIPTION, _description(tool)),
@@ -197,6 +197,12 @@ def _function(tool: Tool) -> dict[str, Any]:
     return function if isinstance(function, dict) else {}
 
 
+def _schema(tool: Tool) -> dict[str, Any]:
+    """The schema of the arguments: of a function, or of a plugin whose definition has one."""
+    schema = _function(tool).get("parameters") or tool.get("parameters")
+    return schema if isinstance(schema, dict) else {}
+
+
 def _description(tool: Tool) -> str:
     return str(_function(tool).get("description") or tool.get("description") or "")
 
@@ -204,8 +210,8 @@ def _description(tool: Tool) -> str:
 def _call_all(message: str, chosen: list[Tool]) -> Plan:
     rounds, missing = [], []
     for tool in chosen:
-        if tool.get("type") == "function":
-            filled = fill(parameters_of(_function(tool).get("parameters") or {}), message, verbs=_verbs(tool))
+        if tool.get("type") == "function" or _schema(tool):
+            filled = fill(parameters_of(_schema(tool)), message, verbs=_verbs(tool))
             calls, lacking = filled.calls, filled.missing
         else:
             calls, lacking = purposes.arguments_for(str(tool.get("type")), message)
