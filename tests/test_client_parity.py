@@ -23,14 +23,14 @@ from dashnb.local.models.engine import Engine
 from dashnb.local.models.replay import ReplayEngine
 from dashnb.local.service import BASE_URL, LocalService
 from dashnb.protocol.events import RunEvent
-from dashnb.protocol.operations import OPERATIONS, Operation
+from dashnb.protocol.operations import JOIN, OPERATIONS, Operation
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 PLAIN, QUARK, FUNCTION = "run-plain.sse", "run-quark-search.jsonl", "submit-tool-outputs.sse"
 
 # What a client offers beyond the table of operations.
 RESOURCES = {"assistants", "assistants.files", "threads", "messages", "messages.files", "runs", "steps"}
-CONVENIENCES = {"runs.stream", "runs.stream_thread_and_run", "runs.wait", "runs.recover", "runs.load"}
+CONVENIENCES = {"runs.stream", "runs.stream_thread_and_run", "runs.wait", "runs.recover", "runs.load", "runs.join"}
 OF_THE_CLIENT = {"send", "open", "drive", "close", "base_url", "workspace", "clock"}
 
 # A value for every argument that has no default.
@@ -285,7 +285,7 @@ def test_every_walk_begins_with_its_list(name: str) -> None:
 def test_every_row_of_the_table_is_called_by_exactly_one_function() -> None:
     functions = [value for value in vars(calls).values() if inspect.isfunction(value)]
     made = [build(**required(build)).operation.name for build in functions if build is not calls.streamed]
-    assert sorted(made) == sorted(OPERATIONS)
+    assert sorted(made) == sorted([*OPERATIONS, JOIN.name])
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -297,13 +297,15 @@ def test_a_run_that_asks_for_action_is_recovered_so_that_it_can_go_on() -> None:
 
 
 def test_the_state_in_an_error_can_be_recovered() -> None:
-    """The connection breaks after a few pieces; the run goes on at the server."""
+    """The connection breaks after a few pieces; the run goes on at the server, which cannot join it."""
 
     class Breaking(httpx.BaseTransport):
         def __init__(self, inner: httpx.BaseTransport) -> None:
             self._inner = inner
 
         def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/stream"):
+                return httpx.Response(404, json={"code": "NotFound", "message": "Not found!"})
             answer = self._inner.handle_request(request)
             if "event-stream" not in answer.headers["content-type"]:
                 return answer

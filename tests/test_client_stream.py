@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -734,3 +735,19 @@ def test_the_first_event_is_there_before_the_last_one_is_sent() -> None:
         with client, client.runs.stream("thread_1", assistant_id="asst_1") as stream:
             assert next(iter(stream)).name == "thread.run.created"
             assert not server.left.is_set()
+
+
+def test_signs_of_life_keep_the_time_out_from_firing() -> None:
+    """Each pause is short, all of them together are longer than the time-out."""
+
+    def slowly() -> Iterator[bytes]:
+        yield BEGUN
+        for _ in range(8):
+            time.sleep(0.1)
+            yield comment("heartbeat")
+        yield run("completed") + encode(DONE)
+
+    with Server(slowly()) as server, Client(server.url, timeout=0.5) as client:
+        stream = client.runs.stream("thread_1", assistant_id="asst_1")
+        assert [event.name for event in stream][-1] == "done"
+    assert stream.state.text == "Hello"

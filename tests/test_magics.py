@@ -303,3 +303,40 @@ def test_the_help_names_every_command_and_its_options() -> None:
 def test_the_help_command_shows_the_same_text(shell: InteractiveShell) -> None:
     _, said = run(shell, "%assistant help")
     assert said.strip() == (inspect.getdoc(AssistantMagics.assistant) or "").strip()
+
+
+def test_a_run_that_is_over_is_shown_again_by_variable_and_by_id(shell: InteractiveShell) -> None:
+    run(shell, "%%assistant -o one\nWhat is 999 × 998?")
+    one = shell.user_ns["one"]
+    for line in (f"{one.id}", f"{one.id} --thread {one.thread_id}", "one"):
+        _, shown = run(shell, f"%run_stream --join {line} -o again")
+        assert "997002" in shown
+        assert shell.user_ns["again"].text == one.text
+    rows = dashnb.history.runs().to_dicts()
+    assert [(row["id"], row["prompt"]) for row in rows] == [(one.id, "What is 999 × 998?")]
+
+
+def test_a_run_that_waits_goes_on_when_it_is_joined_with_its_function(shell: InteractiveShell) -> None:
+    recording = TRANSCRIPTS / "submit-tool-outputs.sse"
+    run(shell, f"%assistant connect local --engine replay:{recording} --database :memory:")
+    with pytest.raises(RunError, match="get_current_weather"):
+        run(shell, "%%assistant -o parked\nWhat is the weather in Xi'an?")
+    run(shell, 'def get_current_weather(location: str) -> str:\n    "The weather."\n    return "rain"')
+    run(shell, "%run_stream --join parked -t get_current_weather -o answer")
+    assert shell.user_ns["answer"].id == shell.user_ns["parked"].id
+    assert shell.user_ns["answer"].status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--join run_1", "needs the run's thread"),
+        ("--join nothing", "there is no run 'nothing'"),
+        ("--join run_1 -m qwen-plus", "none of -a, -m and -i"),
+        ("--join run_1 --replay x.sse", "exclude each other"),
+        ("thread_1 --thread thread_2", "takes one thread"),
+    ],
+)
+def test_a_run_to_join_has_to_be_named_well(shell: InteractiveShell, line: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run(shell, f"%run_stream {line}")

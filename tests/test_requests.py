@@ -414,3 +414,26 @@ def test_after_and_before_exclude_each_other() -> None:
     assert make(ListQuery, after="a").after == "a"
     assert make(ListQuery, before="b", after="").before == "b"
     assert "exclude" in refused(ListQuery, "after", after="a", before="b")
+
+
+def test_a_list_by_page_numbers_begins_at_page_one() -> None:
+    assert (make(ListQuery).size, make(ListQuery).skipped) == (20, 0)
+    assert (make(ListQuery, page_no="2").size, make(ListQuery, page_no="2").skipped) == (20, 20)
+    assert (make(ListQuery, page_no=3, page_size=7).size, make(ListQuery, page_no=3, page_size=7).skipped) == (7, 14)
+    assert make(ListQuery, page_no=1, after="a").skipped == 0
+
+
+def test_a_limit_outranks_the_size_of_a_page() -> None:
+    assert make(ListQuery, page_size=7, limit=3, page_no=2).size == 3
+    assert make(ListQuery, page_size=7, limit=3, page_no=2).skipped == 3
+
+
+@pytest.mark.parametrize("field", ["page_no", "page_size"])
+@pytest.mark.parametrize("value", [0, -1, "", "one", 1.5, 10**30])
+def test_numbers_that_no_page_has_are_refused(field: str, value: Any) -> None:
+    refused(ListQuery, field, **{field: value})
+
+
+@pytest.mark.parametrize("anchor", ["after", "before"])
+def test_a_page_number_and_an_anchor_exclude_each_other(anchor: str) -> None:
+    assert "page_no" in refused(ListQuery, "page_no", **{"page_no": 2, anchor: "a"})

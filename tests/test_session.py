@@ -518,6 +518,7 @@ BREAKS: dict[str, BaseException | bytes] = {
 def test_a_stream_that_breaks_is_an_error_that_keeps_what_arrived(stage: Build, how: str) -> None:
     one = stage(says("Half", " and half"))
     one.wire.cut = (b'"Half"', BREAKS[how])
+    one.wire.answers = {"/stream": 404}
     with one.session() as session, pytest.raises(StreamError) as caught:
         session.ask("?")
     state = caught.value.state
@@ -944,3 +945,68 @@ def test_functions_are_given_by_their_names(stage: Build) -> None:
     session = one.session(tools=[add, "calculator", {"type": "function", "function": {"name": "other"}}])
     assert session._functions == {"add": add}
     assert isinstance(session._functions["add"], FunctionTool)
+
+
+# --- a thread that is taken ----------------------------------------------------------------------
+
+
+def _refusing_once(one: Stage, run_id: str) -> None:
+    """The thread does not take a second run before the one that is named has ended."""
+    inner = one.wire.inner
+
+    class Busy(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST" and request.url.path.endswith("/runs"):
+                path = request.url.copy_with(raw_path=f"{request.url.path}/{run_id}".encode())
+                active = json.loads(inner.handle_request(httpx.Request("GET", path)).read())
+                if active.get("status") not in ("cancelled", "completed"):
+                    message = f"The thread thread_1 has an active run, {run_id} ({active.get('status')})."
+                    return httpx.Response(400, json={"code": "InvalidParameter", "message": message})
+            return inner.handle_request(request)
+
+        def close(self) -> None:
+            inner.close()
+
+    one.wire.inner = Busy()
+
+
+def test_a_thread_that_is_taken_is_said_to_be_so_with_the_run_and_what_to_do(stage: Build) -> None:
+    one = stage(calls(("add", {"left": 1, "right": 2})), says("Fine."))
+    with one.session(tools=[]) as session:
+        with pytest.raises(RunError, match="add"):
+            session.ask("1 + 2?")
+        _refusing_once(one, "run_1")
+        with pytest.raises(BadRequestError, match="run_1 is requires_action: show it with") as caught:
+            session.ask("And now?")
+        assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_a_run_in_the_way_is_cancelled_if_the_session_is_told_to(stage: Build) -> None:
+    one = stage(calls(("add", {"left": 1, "right": 2})), says("Fine."))
+    with one.session(busy="cancel") as session:
+        with pytest.raises(RunError, match="add"):
+            session.ask("1 + 2?")
+        _refusing_once(one, "run_1")
+        assert session.ask("And now?").text == "Fine."
+    assert one.status("run_1") == "cancelled"
+    asked = [message.text for message in one.client.messages.list("thread_1") if message.role == "user"]
+    assert asked == ["And now?", "1 + 2?"]
+
+
+def test_a_run_of_somebody_else_is_joined_and_goes_on_with_the_functions_of_the_session(stage: Build) -> None:
+    one = stage(calls(("add", {"left": 1, "right": 2})), says("It is 3."))
+    with one.session() as other, pytest.raises(RunError, match="add"):
+        other.ask("1 + 2?")
+    with one.session(thread="thread_1", tools=[add]) as session:
+        *_, state = session.join("run_1")
+    assert (state.status, state.text, state.tool_calls[0].output) == ("completed", "It is 3.", "3")
+    assert (one.row["id"], one.row["prompt"]) == ("run_1", "1 + 2?")
+
+
+def test_a_service_that_cannot_join_shows_the_run_as_a_whole(stage: Build) -> None:
+    one = stage(says("997", "002"))
+    with one.session() as session:
+        told = session.ask("999 × 998?")
+        one.wire.answers = {"/stream": 404}
+        (state,) = session.join(told.id)
+    assert (state.text, state.status) == ("997002", "completed")

@@ -149,7 +149,8 @@ class Client(_Endpoint):
         workspace: The workspace id, needed only for keys of a sub-workspace.
         timeout: Seconds to wait between two pieces of data.
         transport: Another way to the server than the network, such as the embedded API in process.
-        backoff: How reads are repeated after 429 and 5xx; nothing else is ever repeated.
+        backoff: How reads are repeated after 429 and 5xx, and how long to wait before a stream that broke
+            is joined again; nothing else is ever repeated.
         clock: Milliseconds that never go back; times of states are taken from it.
         sleep: How to let seconds pass.
 
@@ -199,7 +200,7 @@ class Client(_Endpoint):
 
     def open(self, call: Call[Run], *, state: RunState | None = None) -> RunStream:
         """The stream that a call is answered with; nothing is sent before it is iterated over."""
-        return RunStream(lambda: self._opened(call), state=state, clock=self.clock, base_url=self.base_url)
+        return RunStream(self, call, state=state)
 
     @contextmanager
     def _opened(self, call: Call[Run]) -> Iterator[httpx.Response]:
@@ -287,7 +288,7 @@ class AsyncClient(_Endpoint):
 
     def open(self, call: Call[Run], *, state: RunState | None = None) -> AsyncRunStream:
         """The stream that a call is answered with; nothing is sent before it is iterated over."""
-        return AsyncRunStream(lambda: self._opened(call), state=state, clock=self.clock, base_url=self.base_url)
+        return AsyncRunStream(self, call, state=state)
 
     @asynccontextmanager
     async def _opened(self, call: Call[Run]) -> AsyncIterator[httpx.Response]:

@@ -113,6 +113,24 @@ def load(run_id: str, *, thread_id: str, clock: Callable[[], float]) -> Procedur
     return (yield from _merge(RunState(), run, clock))
 
 
+def goes_on(state: RunState) -> Procedure[bool]:
+    """True if a run that asked for action, and so ended its stream, has gone on since.
+
+    Then the step that waited is over, or is not the newest one any more.
+    """
+    newest: Page[RunStep] = yield list_steps(state.id, thread_id=state.thread_id, limit=1, order="desc")
+    known = [step.id for step in state.steps if step.status == "in_progress"]
+    return any(step.status != "in_progress" or (known and step.id not in known) for step in newest.data)
+
+
+def is_over(state: RunState, run_id: str, *, thread_id: str) -> Procedure[bool]:
+    """True if a run has ended; the state then says how."""
+    run: Run = yield retrieve_run(run_id, thread_id=thread_id)
+    if is_final(run.status):
+        state.merge(run)
+    return is_final(run.status)
+
+
 def _merge(state: RunState, run: Run, clock: Callable[[], float]) -> Procedure[RunState]:
     steps: list[RunStep] = yield from every(
         list_steps(run.id, thread_id=run.thread_id or state.thread_id, limit=PAGE_LIMIT, order="asc")

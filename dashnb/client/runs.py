@@ -7,7 +7,8 @@ from typing import Literal, overload
 
 from dashnb.client import calls, procedures
 from dashnb.client.binding import AsyncResource, Resource, aopened, apaged, awaited, opened, paged, sent
-from dashnb.client.stream import AsyncRunStream, RunStream
+from dashnb.client.stream import AsyncRunStream, RunStream, position_of
+from dashnb.errors import InvalidArgument
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
 
@@ -71,6 +72,24 @@ class Runs(Resource):
         """
         call = calls.submit_tool_outputs(run_id, thread_id=thread_id, tool_outputs=tool_outputs, extra_body=extra_body)
         return self._client.open(calls.streamed(call), state=state) if stream else self._client.send(call)
+
+    def join(self, run_id: str, *, thread_id: str, after: str = "", state: RunState | None = None) -> RunStream:
+        """The events of a run that is under way, or over, and not of this program perhaps.
+
+        A run that was given tool outputs in between is told to its end. What a service without such an
+        endpoint, as the cloud, gets in place of events is a `StreamError` that says how to read the run.
+
+        Args:
+            run_id: The run.
+            thread_id: Its thread.
+            after: The id of the last event that is already known, such as ``state.last_event_id``; that of the
+                state if left out, else the run is told from its beginning.
+            state: The state of an earlier stream of the run, to go on adding up.
+
+        Raises:
+            InvalidArgument: ``after`` is no event of this run.
+        """
+        return self._client.open(_joined(run_id, thread_id, after, state), state=state)
 
     def wait(self, run_id: str, *, thread_id: str, timeout: float | None = None) -> Run:
         """The run once it has stopped: ended in any way (``incomplete`` too) or waiting for tool outputs.
@@ -154,6 +173,10 @@ class AsyncRuns(AsyncResource):
         call = calls.submit_tool_outputs(run_id, thread_id=thread_id, tool_outputs=tool_outputs, extra_body=extra_body)
         return self._client.open(calls.streamed(call), state=state) if stream else self._client.send(call)
 
+    def join(self, run_id: str, *, thread_id: str, after: str = "", state: RunState | None = None) -> AsyncRunStream:
+        """As `Runs.join`."""
+        return self._client.open(_joined(run_id, thread_id, after, state), state=state)
+
     async def wait(self, run_id: str, *, thread_id: str, timeout: float | None = None) -> Run:  # noqa: ASYNC109 # seconds of the run, not of the call
         """As `Runs.wait`."""
         clock = self._client.clock
@@ -166,3 +189,11 @@ class AsyncRuns(AsyncResource):
     async def load(self, run_id: str, *, thread_id: str) -> RunState:
         """As `Runs.load`."""
         return await self._client.drive(procedures.load(run_id, thread_id=thread_id, clock=self._client.clock))
+
+
+def _joined(run_id: str, thread_id: str, after: str, state: RunState | None) -> calls.Call[Run]:
+    last = after or (state.last_event_id if state else "")
+    named, number = position_of(last)
+    if last and named != run_id:
+        raise InvalidArgument(f"after must be the id of an event of the run {run_id}, as {run_id}:12; got {last!r}.")
+    return calls.join_run(run_id, thread_id=thread_id, after=str(number) if last else None)

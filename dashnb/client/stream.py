@@ -1,40 +1,91 @@
-"""A streamed run: an answer that is read event by event, and the state that the events add up to."""
+"""A streamed run: an answer that is read event by event, and the state that the events add up to.
+
+A connection that breaks is no end where the server numbers its events: the run is joined again behind
+the last one. The request that made the run, or handed in tool outputs, is never sent a second time.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from dashnb.client.failures import decode, short, unreachable
-from dashnb.errors import ProtocolError, StreamError
+from dashnb.client.calls import Call, join_run, retrieve_run
+from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, short, unreachable
+from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
+from dashnb.errors import APIError, DashnbError, ProtocolError, StreamError
 from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import ErrorInfo, Run
+from dashnb.protocol.operations import JOIN
 from dashnb.protocol.sse import Decoder, ServerSentEvent
 from dashnb.protocol.state import RunState
 
+if TYPE_CHECKING:
+    from dashnb.client.client import AsyncClient, Client
+
 ENGINE_HEADER = "x-dashnb-engine"
+# How often a run is joined again before one more event has arrived.
+REJOINS = 5
 Clock = Callable[[], float]
+# Why a connection gave no more events; None if it was closed in good order.
+Failure = httpx.RequestError | APIError | ProtocolError | None
+
+
+def position_of(event_id: str) -> tuple[str, int]:
+    """The run and the number that an event's id names; ``("", 0)`` if the server writes them otherwise.
+
+    >>> position_of("run_1:12"), position_of("")
+    (('run_1', 12), ('', 0))
+    """
+    match = re.fullmatch(r"(.+):([0-9]{1,15})", event_id)
+    return (match[1], int(match[2])) if match else ("", 0)
 
 
 class Reader:
-    """Chunks of bytes to run events and their sum, without any input or output of its own.
+    """Chunks of bytes to run events and their sum, over all connections, without any input or output of its own.
 
     Attributes:
         state: The sum of all events of the run, those of earlier streams included.
+        run_id: The run, once its name is known.
+        thread_id: Its thread, once known.
         count: How many events this reader has read.
         ended: True if the stream may end here: the run has ended or asks for action, or ``done`` came.
+        done: True if ``done`` came, behind which no stream has anything.
     """
 
-    def __init__(self, state: RunState, clock: Clock) -> None:
+    def __init__(self, state: RunState, clock: Clock, base_url: str, backoff: Backoff, call: Call[Run]) -> None:
         self.state = state
+        self.run_id = str(call.ids.get("run_id", ""))
+        self.thread_id = str(call.ids.get("thread_id", ""))
         self.count = 0
         self.ended = False
+        self.done = False
         self._clock = clock
+        self._base_url = base_url
+        self._backoff = replace(backoff, attempts=REJOINS + 1)
+        self._joins = call.operation is JOIN
+        # Where to go on: behind what was asked for, or behind the end of the stream that the state came from.
+        self._seq: int | None = None
+        if self._joins:
+            self._seq = int(str(call.query.get("after", 0)))
+        elif self.run_id and state.done and position_of(state.last_event_id)[0] == self.run_id:
+            self._seq = position_of(state.last_event_id)[1]
+        self._known = 0
+        self._opened = False
+        self._tries = 0
+        self._break: Failure = None
         self._decoder = Decoder()
+
+    def begin(self) -> None:
+        """A connection is open, and its bytes follow."""
+        if self._opened:
+            self._decoder = Decoder()
+            self._known = self._seq or 0
+        self._opened = True
 
     def feed(self, chunk: bytes) -> Iterator[RunEvent]:
         """The events that a chunk completes, each already in the state.
@@ -44,42 +95,92 @@ class Reader:
             ProtocolError: An event is malformed.
         """
         for sent in self._decoder.feed(chunk):
-            yield self._take(sent)
+            if (event := self._take(sent)) is not None:
+                yield event
+
+    def rejoin_after(self, failure: Failure) -> float | None:
+        """Seconds after which to join the run again, or None if the stream ends here.
+
+        Raises:
+            APIError: The server refused the request.
+            ProtocolError: The server's answer is no stream.
+            StreamError: The server has no way to join a run.
+        """
+        if not self._opened and isinstance(failure, DashnbError):
+            raise failure
+        if not self._tries:
+            self._break = failure
+        is_lasting = isinstance(failure, ProtocolError) or (
+            isinstance(failure, APIError) and failure.status_code not in RETRIED_STATUSES
+        )
+        if self.done or is_lasting or not self._opened or self._seq is None or not self.thread_id:
+            return None
+        self._tries += 1
+        return self._backoff.delay(self._tries)
+
+    @property
+    def position(self) -> Call[Run]:
+        """What joins the run again behind its last event."""
+        return join_run(self.run_id, thread_id=self.thread_id, after=str(self._seq))
+
+    def go_on(self) -> None:
+        """More is to come behind the end of the stream that has just been read."""
+        self.ended = self.done = False
 
     def finish(self) -> Iterator[RunEvent]:
         """The event that the end of the stream left open, if it is whole.
 
         Raises:
+            ConnectionFailed: Nothing arrived at all.
             StreamError: The stream ended before the run had ended or asked for action.
         """
+        cause = self._break
+        if isinstance(cause, httpx.RequestError) and not self.ended:
+            failed = unreachable(cause, self._base_url)
+            if not self.count:
+                raise failed from cause
+            raise self.broken(str(failed).partition("\n")[0].rstrip(".")) from cause
         if sent := self._decoder.flush():
             try:
-                yield self._take(sent)
+                event = self._take(sent)
             except ProtocolError:
                 raise self.broken("an event was cut off") from None
+            if event is not None:
+                yield event
         if not self.ended:
             raise self.broken("it ended too early")
 
     def broken(self, reason: str) -> StreamError:
         """The exception for a stream that broke off."""
         place = f"run {self.state.id}" if self.state.id else "the run"
+        again = f"; joining it again failed {REJOINS} times" if self._tries > REJOINS else ""
         return StreamError(
-            f"The stream of {place} broke off: {reason}. What arrived is kept.\n"
+            f"The stream of {place} broke off: {reason}{again}. What arrived is kept.\n"
             "The run may go on at the server: client.runs.recover(error.state) reads its end.",
             state=self.state,
         )
 
-    def _take(self, sent: ServerSentEvent) -> RunEvent:
+    def _take(self, sent: ServerSentEvent) -> RunEvent | None:
+        """The event, applied; None if it is known from an earlier connection."""
+        run_id, seq = position_of(sent.id)
+        if run_id and run_id == (self.run_id or run_id):
+            if seq <= self._known:
+                return None
+            self.run_id, self._seq = run_id, seq
         try:
             event = parse_event(sent)
         except ProtocolError as error:
             error.state = self.state
             raise
         self.count += 1
+        self._tries = 0
         self.state.apply(event, at=self._clock())
+        self.run_id = self.run_id or self.state.id
+        self.thread_id = self.thread_id or self.state.thread_id
+        self.done = event.name == "done"
         if isinstance(event.data, Run):
             self.ended = self.state.is_final or self.state.status == "requires_action"
-        elif event.name == "done":
+        elif self.done:
             self.ended = True
         if isinstance(event.data, ErrorInfo):
             reason = f"{event.data.code or 'an error'}: {short(event.data.message, 400)}"
@@ -97,28 +198,61 @@ class Reader:
 class _Streamed:
     """What the two kinds of streams share: the state, the reader, and the checks on the answer."""
 
-    def __init__(self, state: RunState | None, clock: Clock, base_url: str) -> None:
+    def __init__(self, call: Call[Run], state: RunState | None) -> None:
         self.state = state or RunState()
         self.engine = ""
-        self._clock = clock
-        self._base_url = base_url
+        self._call = call
+        self._joins = call.operation is JOIN
 
-    def _open(self) -> Reader:
+    def _open(self, client: Client | AsyncClient) -> Reader:
         if self.state.requested_at is None:
-            self.state.requested_at = self._clock()
-        return Reader(self.state, self._clock)
+            self.state.requested_at = client.clock()
+        return Reader(self.state, client.clock, client.base_url, client._backoff, self._call)
 
     def _check_kind(self, response: httpx.Response) -> bool:
         """True if the answer is a stream; it has to be read whole otherwise, to say what it is."""
-        self.engine = response.headers.get(ENGINE_HEADER, "")
+        self.engine = response.headers.get(ENGINE_HEADER, "") or self.engine
         return response.is_success and "text/event-stream" in response.headers.get("content-type", "").lower()
 
-    def _refuse(self, response: httpx.Response) -> ProtocolError:
-        decode(response)
+    def _refusal(self, response: httpx.Response) -> APIError | ProtocolError:
+        try:
+            decode(response)
+        except (APIError, ProtocolError) as error:
+            return error
         return ProtocolError("The server answered one object where a stream of events was asked for.")
 
-    def _lost(self, reader: Reader, error: httpx.RequestError) -> StreamError:
-        return reader.broken(str(unreachable(error, self._base_url)).partition("\n")[0].rstrip("."))
+    def _next(self, reader: Reader, failure: Failure) -> Procedure[Call[Run] | None]:
+        """What to read next once a connection has ended, waits included; None if this was all.
+
+        Args:
+            reader: The reader.
+            failure: Why the connection gave no more.
+
+        Raises: as `Reader.rejoin_after`, and NotFoundError if the run to join is not there.
+        """
+        if self._joins and not reader.count and getattr(failure, "status_code", 0) in (404, 405):
+            run: Run = yield retrieve_run(reader.run_id, thread_id=reader.thread_id)
+            raise self._cannot_join(run) from failure
+        if self._joins and reader.done and self.state.status == "requires_action" and (yield from goes_on(self.state)):
+            reader.go_on()
+            return reader.position
+        if self._joins and failure is None and not reader.count and self._call.query.get("after"):
+            # Behind the last event of a run that is over there is nothing, which is no break.
+            reader.done = yield from is_over(self.state, reader.run_id, thread_id=reader.thread_id)
+            reader.ended = reader.done
+        delay = reader.rejoin_after(failure)
+        if delay is None:
+            return None
+        yield Pause(delay)
+        return reader.position
+
+    def _cannot_join(self, run: Run) -> StreamError:
+        self.state.merge(run)
+        return StreamError(
+            f"The run {run.id} ({run.status}) cannot be joined: this service has no streams of earlier runs.\n"
+            "client.runs.recover(error.state) waits for its end and reads it; client.runs.load reads it as it is.",
+            state=self.state,
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.state!r})"
@@ -136,7 +270,8 @@ class RunStream(_Streamed):
     >>> names[0], names[-1], stream.state.status
     ('thread.run.created', 'done', 'completed')
 
-    Iterating without ``with`` works too; the connection closes at the end of the stream.
+    Iterating without ``with`` works too; the connection closes at the end of the stream. If it breaks before,
+    the run is joined again where the server can do that, and no event is missing or comes twice.
 
     Attributes:
         state: The sum of the events so far; complete after the last one.
@@ -148,16 +283,9 @@ class RunStream(_Streamed):
         StreamError: The stream broke off, or carried an ``error`` event; its ``state`` is this one.
     """
 
-    def __init__(
-        self,
-        opener: Callable[[], AbstractContextManager[httpx.Response]],
-        *,
-        state: RunState | None,
-        clock: Clock,
-        base_url: str,
-    ) -> None:
-        super().__init__(state, clock, base_url)
-        self._opener = opener
+    def __init__(self, client: Client, call: Call[Run], *, state: RunState | None = None) -> None:
+        super().__init__(call, state)
+        self._client = client
         self._events: Iterator[RunEvent] | None = None
 
     def __enter__(self) -> Self:
@@ -179,35 +307,31 @@ class RunStream(_Streamed):
             self._events.close()  # type: ignore[attr-defined]  # a generator, made by _read
 
     def _read(self) -> Iterator[RunEvent]:
-        reader = self._open()
-        try:
-            with self._opener() as response:
-                if not self._check_kind(response):
-                    response.read()
-                    raise self._refuse(response)
-                for chunk in response.iter_bytes():
-                    yield from reader.feed(chunk)
-        except httpx.RequestError as error:
-            if not reader.count:
-                raise unreachable(error, self._base_url) from error
-            if not reader.ended:
-                raise self._lost(reader, error) from error
+        reader = self._open(self._client)
+        call: Call[Run] | None = self._call
+        while call is not None:
+            failure: Failure = None
+            try:
+                with self._client._opened(call) as response:
+                    if self._check_kind(response):
+                        reader.begin()
+                        for chunk in response.iter_bytes():
+                            yield from reader.feed(chunk)
+                    else:
+                        response.read()
+                        failure = self._refusal(response)
+            except httpx.RequestError as error:
+                failure = error
+            call = self._client.drive(self._next(reader, failure))
         yield from reader.finish()
 
 
 class AsyncRunStream(_Streamed):
     """The same as `RunStream`, for ``async with`` and ``async for``."""
 
-    def __init__(
-        self,
-        opener: Callable[[], AbstractAsyncContextManager[httpx.Response]],
-        *,
-        state: RunState | None,
-        clock: Clock,
-        base_url: str,
-    ) -> None:
-        super().__init__(state, clock, base_url)
-        self._opener = opener
+    def __init__(self, client: AsyncClient, call: Call[Run], *, state: RunState | None = None) -> None:
+        super().__init__(call, state)
+        self._client = client
         self._events: AsyncIterator[RunEvent] | None = None
 
     async def __aenter__(self) -> Self:
@@ -229,19 +353,22 @@ class AsyncRunStream(_Streamed):
             await self._events.aclose()  # type: ignore[attr-defined]  # a generator, made by _read
 
     async def _read(self) -> AsyncIterator[RunEvent]:
-        reader = self._open()
-        try:
-            async with self._opener() as response:
-                if not self._check_kind(response):
-                    await response.aread()
-                    raise self._refuse(response)
-                async for chunk in response.aiter_bytes():
-                    for event in reader.feed(chunk):
-                        yield event
-        except httpx.RequestError as error:
-            if not reader.count:
-                raise unreachable(error, self._base_url) from error
-            if not reader.ended:
-                raise self._lost(reader, error) from error
+        reader = self._open(self._client)
+        call: Call[Run] | None = self._call
+        while call is not None:
+            failure: Failure = None
+            try:
+                async with self._client._opened(call) as response:
+                    if self._check_kind(response):
+                        reader.begin()
+                        async for chunk in response.aiter_bytes():
+                            for event in reader.feed(chunk):
+                                yield event
+                    else:
+                        await response.aread()
+                        failure = self._refusal(response)
+            except httpx.RequestError as error:
+                failure = error
+            call = await self._client.drive(self._next(reader, failure))
         for event in reader.finish():
             yield event

@@ -34,6 +34,8 @@ def run_parser() -> argparse.ArgumentParser:
     parser = _Parser("%run_stream", add_help=False, allow_abbrev=False)
     parser.add_argument("thread", nargs="?", metavar="THREAD", help="a thread's id or variable; else the current one")
     _add_run_options(parser)
+    parser.add_argument("--join", metavar="RUN", help="show a run that is under way or over, by its id or variable")
+    parser.add_argument("--thread", dest="of_thread", metavar="THREAD", help="the same as THREAD, for --join")
     parser.add_argument("--replay", metavar="FILE", help="show a recorded stream; nothing is sent")
     return parser
 
@@ -59,7 +61,7 @@ def connect_parser() -> argparse.ArgumentParser:
     """The options of ``%assistant connect``."""
     parser = _Parser("%assistant connect", add_help=False, allow_abbrev=False)
     parser.add_argument("target", nargs="?", help="local, cloud, cloud-intl or a URL; the settings decide if left out")
-    parser.add_argument("--engine", metavar="NAME", help="who answers on the embedded API: guide or replay:FILE")
+    parser.add_argument("--engine", metavar="NAME", help="guide, replay:FILE or a model server: ollama:MODEL, qwen, …")
     parser.add_argument("--database", metavar="FILE", help="the embedded API's database, or :memory:")
     parser.add_argument("--workspace", metavar="ID", help="the workspace id")
     return parser

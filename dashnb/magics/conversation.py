@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from dashnb.protocol.objects import Assistant, Thread
+from dashnb.protocol.lifecycle import is_final
+from dashnb.protocol.objects import Assistant, Run, Thread
+from dashnb.protocol.state import ABANDONED, RunState
+from dashnb.session.busy import Busy
 from dashnb.session.connection import Connection, open_client, plan
 from dashnb.session.session import Session
 from dashnb.settings import Settings
@@ -28,6 +31,7 @@ class Conversation:
         self.connection: Connection = plan(settings, target)
         self.thread: Thread | None = None
         self.assistant: Assistant | str | None = None
+        self._left: list[RunState] = []
         self._client: Client | None = None
         self._ledger: Ledger | None = None
 
@@ -65,7 +69,13 @@ class Conversation:
             client=self.client,
             thread=self._own_thread(),
             ledger=self.ledger,
+            busy=self._decide,
         )
+
+    def watch(self, state: RunState) -> None:
+        """Remember a run that this notebook begins, in case it is left behind unfinished."""
+        self._left = [known for known in self._left if not is_final(known.status)]
+        self._left.append(state)
 
     def begin(self) -> None:
         """Begin a new thread; the earlier one stays at the service."""
@@ -77,6 +87,13 @@ class Conversation:
             if opened is not None:
                 opened.close()
         self._client = self._ledger = None
+
+    def _decide(self, active: Run) -> Busy:
+        """A run of our own that waits for functions, or that nobody reads, makes room; no other one."""
+        mine = {state.id: state for state in self._left}
+        state = mine.get(active.id)
+        is_left = state is not None and (active.status == "requires_action" or state.status == ABANDONED)
+        return "cancel" if is_left else "raise"
 
     def _own_assistant(self) -> Assistant | str:
         if self.assistant is None:

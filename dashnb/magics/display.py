@@ -7,24 +7,43 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dashnb.errors import RunInterrupted
+from dashnb.errors import NotFoundError, RunInterrupted
 from dashnb.local.models.replay import read_recording
 from dashnb.protocol.events import RunEvent
+from dashnb.protocol.objects import Run
 from dashnb.protocol.state import ABANDONED, RunState
 from dashnb.session.connection import Connection
 from dashnb.session.session import Session
 from dashnb.view import Heading, choose_mode, make_view, surroundings
 
-ENGINE_LABELS = {"guide": "guide · rules, no language model"}
+ENGINE_LABELS = {
+    "guide": "guide · rules, no language model",
+    "smollm": "SmolLM2-135M · a very small model, answers are for show",
+    "openai": "openai · language model",
+    "qwen": "qwen · language model in the cloud, Beijing",
+    "qwen-intl": "qwen-intl · language model in the cloud, Singapore",
+    "ollama": "ollama · language model",
+    "vllm": "vllm · language model",
+    "llamacpp": "llamacpp · language model",
+}
 
 
 def heading_of(connection: Connection, session: Session) -> Heading:
     """What stands above an answer: the assistant, the model and who answers."""
     assistant = session.assistant
-    name = connection.engine.partition(":")[0]
-    return Heading(
-        assistant=assistant.name, model=assistant.model, engine=ENGINE_LABELS.get(name, name or connection.kind)
-    )
+    name, _, detail = connection.engine.partition(":")
+    # A model server may answer with another model than the one the assistant asks for.
+    model = detail if detail and name in ENGINE_LABELS else assistant.model
+    return Heading(assistant=assistant.name, model=model, engine=ENGINE_LABELS.get(name, name or connection.kind))
+
+
+def heading_of_run(connection: Connection, session: Session, run: Run) -> Heading:
+    """What stands above a run of somebody else, whose assistant may be gone."""
+    try:
+        heading = heading_of(connection, session)
+    except NotFoundError:
+        heading = Heading(engine=connection.kind)
+    return replace(heading, model=run.model or heading.model)
 
 
 def show(states: Generator[RunState, None, None], state: RunState, heading: Heading, *, mode: str) -> None:
@@ -57,7 +76,7 @@ def show(states: Generator[RunState, None, None], state: RunState, heading: Head
 
 def _interrupted(state: RunState) -> str:
     if state.status == ABANDONED:
-        return "Stopped; the service cannot cancel the run, so it may go on there.\nWhat arrived is kept."
+        return f"Stopped; the run {state.id} was not cancelled, and may go on at the service.\nWhat arrived is kept."
     return "Stopped; the run was cancelled.\nWhat arrived is kept, and the thread takes the next question."
 
 

@@ -80,7 +80,10 @@ class AssistantMagics(Magics):
             thread = client.threads.create(messages=[{"role": "user", "content": "What is 999 × 998?"}])
             %run_stream thread
 
-        With two percent signs the text of the cell becomes a message of the thread first. Options:
+        With two percent signs the text of the cell becomes a message of the thread first. A run that is
+        under way already, or over, is shown with ``%run_stream --join RUN --thread THREAD``, from its beginning
+        to its end; with ``-t`` it gets the functions that it asks for. To stop watching does not stop it.
+        Options:
 
             THREAD                    a thread's id or variable; else the current one
             -a, --assistant NAME      an assistant's variable, id or name
@@ -91,14 +94,24 @@ class AssistantMagics(Magics):
             -o, --output NAME         the variable that gets the run
             --view auto|update|static|text
                                       how the run is shown
+            --join RUN                show a run that is under way or over, by its id or variable
+            --thread THREAD           the same as THREAD, for --join
             --replay FILE             show a recorded stream; nothing is sent
         """
         from dashnb.magics.arguments import parse, run_parser
         from dashnb.magics.names import find_thread
 
         options = parse(run_parser(), line)
+        if options.thread and options.of_thread:
+            raise UsageError("%run_stream takes one thread: THREAD, or --thread THREAD.")
+        options.thread = options.thread or options.of_thread
+        if options.replay and options.join:
+            raise UsageError("--replay and --join exclude each other.")
         if options.replay:
             self._replay(options)
+            return
+        if options.join:
+            self._join(options, cell)
             return
         if options.thread:
             self.conversation.thread = find_thread(options.thread, self._variables, self.conversation.client)
@@ -158,6 +171,24 @@ class AssistantMagics(Magics):
 
         heading = heading_of(self.conversation.connection, session)
         self._keep(session.runs[-1], options)
+        self.conversation.watch(session.runs[-1])
+        show(states, session.runs[-1], heading, mode=self._view(options))
+
+    def _join(self, options: argparse.Namespace, cell: str | None) -> None:
+        from dashnb.magics.display import heading_of_run, show
+        from dashnb.magics.names import find_run, find_thread
+
+        if cell is not None or options.assistant or options.model or options.instructions:
+            raise UsageError("--join shows a run that has begun: it takes no text, and none of -a, -m and -i.")
+        conversation, variables = self.conversation, self._variables
+        thread = find_thread(options.thread, variables, conversation.client) if options.thread else None
+        run = find_run(options.join, variables, thread, conversation)
+        conversation.thread = thread or conversation.client.threads.retrieve(run.thread_id)
+        options.assistant = run.assistant_id
+        session = self._session(options)
+        states = session.join(run.id)
+        self._keep(session.runs[-1], options)
+        heading = heading_of_run(conversation.connection, session, run)
         show(states, session.runs[-1], heading, mode=self._view(options))
 
     def _replay(self, options: argparse.Namespace) -> None:

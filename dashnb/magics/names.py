@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from dashnb.protocol.objects import Assistant, Thread
+from dashnb.protocol.objects import Assistant, Run, Thread
+from dashnb.protocol.state import RunState
 from dashnb.session.session import Session
 from dashnb.session.tools import FunctionTool
 
 if TYPE_CHECKING:
     from dashnb.client.client import Client
+    from dashnb.magics.conversation import Conversation
 
 # The built-in tools that the documentation names; a plugin's id passes as it is when it looks like one.
 BUILT_IN_TOOLS = (
@@ -67,6 +69,30 @@ def find_thread(word: str, variables: Mapping[str, Any], client: Client) -> Thre
     raise UsageError(
         f"there is no thread {word!r}: give a thread's id or a variable that holds one.{_near(word, known)}"
     )
+
+
+def find_run(word: str, variables: Mapping[str, Any], thread: Thread | None, conversation: Conversation) -> Run:
+    """The run that a word names, as it is now: a variable that holds one, or an id on a thread.
+
+    The thread is the one that is given, else the one that the variable tells of, else the current one.
+
+    Raises:
+        UsageError: The word is neither, or its thread is not known.
+        NotFoundError: The thread has no such run.
+    """
+    value = variables.get(word)
+    if isinstance(value, Session) and value.runs:
+        value = value.runs[-1]
+    named = value.id if isinstance(value, (Run, RunState)) else value if isinstance(value, str) else word
+    if thread is None and not isinstance(value, (Run, RunState)):
+        thread = conversation.thread
+    thread_id = thread.id if thread else getattr(value, "thread_id", "")
+    if not named.startswith("run_"):
+        known = [name for name, held in variables.items() if isinstance(held, (Run, RunState))]
+        raise UsageError(f"there is no run {word!r}: give a run's id or a variable that holds one.{_near(word, known)}")
+    if not thread_id:
+        raise UsageError(f"--join {word} needs the run's thread: add --thread THREAD.")
+    return conversation.client.runs.retrieve(named, thread_id=thread_id)
 
 
 def find_tools(words: Iterable[str], variables: Mapping[str, Any]) -> list[Any]:

@@ -39,7 +39,7 @@ def status(conversation: Conversation) -> str:
         ("connected", f"{connection.kind}: {_PLACES[connection.kind]}"),
         ("because", connection.reason),
         ("answers", _who(conversation)),
-        ("model", f"{settings.model} ({settings.source('model')})"),
+        ("model", _model(conversation)),
         ("thread", "none yet" if thread is None else thread.id),
         ("key", f"{settings.shown('api_key')} ({settings.source('api_key')})" if settings.api_key else "none"),
         ("view", f"{settings.view} ({settings.source('view')})"),
@@ -53,8 +53,18 @@ def status(conversation: Conversation) -> str:
     return "\n".join(f"{name:<10}{value}" for name, value in rows)
 
 
+def _model(conversation: Conversation) -> str:
+    connection, settings = conversation.connection, conversation.settings
+    name, _, model = connection.engine.partition(":")
+    if model and name in ENGINE_LABELS:
+        return f"{model} (engine {connection.engine})"
+    return f"{settings.model} ({settings.source('model')})"
+
+
 def _who(conversation: Conversation) -> str:
     connection = conversation.connection
     if connection.kind == "local":
-        return ENGINE_LABELS.get(connection.engine, connection.engine)
+        name, _, model = connection.engine.partition(":")
+        label = ENGINE_LABELS.get(name)
+        return connection.engine if label is None else f"{label} ({model})" if model else label
     return "the model of each assistant"

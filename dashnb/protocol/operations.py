@@ -3,7 +3,7 @@
 An operation's name is also its place on a client: ``runs.create`` is ``client.runs.create``.
 
 Sources: the reference pages of Assistants, Threads, Messages, Runs and Run Steps. The operations on
-files and ``runs.cancel`` are in the SDKs only.
+files and ``runs.cancel`` are in the SDKs only. `JOIN` is the embedded API's own, and so not in the table.
 """
 
 from __future__ import annotations
@@ -121,3 +121,6 @@ def _rows() -> list[Operation]:
 
 
 OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _rows()}
+
+# The events of a run that is under way, or over. The cloud service has nothing of the kind, and answers 404.
+JOIN = Operation("runs.join", "GET", f"{_RUN}/stream", objects.Run, documented=False)

@@ -16,6 +16,7 @@ METADATA_KEY_CHARACTERS = 64
 METADATA_VALUE_CHARACTERS = 512
 PAGE_DEFAULT = 20
 PAGE_LIMIT = 100
+PAGE_NUMBER_LIMIT = 1_000_000
 LAST_MESSAGES = 10
 RESERVED_FUNCTION_NAMES = frozenset({"search"})
 
@@ -189,15 +190,29 @@ class FileAttach(Body):
 
 
 class ListQuery(Body):
-    """Query of every list."""
+    """Query of every list. One SDK pages by ``page_no`` and ``page_size``; a given ``limit`` outranks the size."""
 
     limit: int = Field(default=PAGE_DEFAULT, ge=1, le=PAGE_LIMIT)
     order: Literal["asc", "desc"] = "desc"
     after: str | None = None
     before: str | None = None
+    page_no: int = Field(default=1, ge=1, le=PAGE_NUMBER_LIMIT)
+    page_size: int | None = Field(default=None, ge=1, le=PAGE_LIMIT)
 
     @model_validator(mode="after")
     def _one_direction(self) -> ListQuery:
         if self.after and self.before:
             raise ValueError("'after' and 'before' exclude each other")
+        if self.page_no > 1 and (self.after or self.before):
+            raise ValueError("'page_no' counts from the beginning of a list; 'after' and 'before' exclude it")
         return self
+
+    @property
+    def size(self) -> int:
+        """How many entries a page has."""
+        return self.page_size if self.page_size and "limit" not in self.model_fields_set else self.limit
+
+    @property
+    def skipped(self) -> int:
+        """How many entries come before the page."""
+        return (self.page_no - 1) * self.size

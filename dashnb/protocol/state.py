@@ -124,6 +124,7 @@ class RunState:
         first_token_at: When the first text that is not empty arrived.
         ended_at: When the run's final event arrived.
         event_count: How many events were applied.
+        last_event_id: The id of the last event that had one, ``""`` if the server gives none.
     """
 
     def __init__(self, *, requested_at: float | None = None) -> None:
@@ -137,6 +138,7 @@ class RunState:
         self.first_token_at: float | None = None
         self.ended_at: float | None = None
         self.event_count = 0
+        self.last_event_id = ""
         self._steps: dict[str, _StepSum] = {}
         self._messages: dict[str, _MessageSum] = {}
 
@@ -217,6 +219,7 @@ class RunState:
             at: When it arrived, in milliseconds of the caller's clock.
         """
         self.event_count += 1
+        self.last_event_id = event.id or self.last_event_id
         self.done = event.name == "done"
         data = event.data
         verb = event.name.rpartition(".")[2]

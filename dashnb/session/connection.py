@@ -47,9 +47,11 @@ def plan(settings: Settings, target: str | None = None) -> Connection:
     """
     chosen, reason = _choose(settings, target)
     if chosen == "local":
+        from dashnb.local.models.openai.presets import with_model
         from dashnb.local.service import BASE_URL
 
-        return Connection("local", BASE_URL, reason, settings.engine, settings.database)
+        engine = with_model(settings.engine, settings)
+        return Connection("local", BASE_URL, reason, engine, settings.database)
     if chosen in REGIONS:
         return Connection(chosen, REGIONS[chosen], reason)
     if chosen.startswith(("http://", "https://")):
@@ -107,7 +109,8 @@ def connect(
         api_key: The key; ``DASHSCOPE_API_KEY`` if left out.
         workspace: The workspace id, needed only for keys of a sub-workspace.
         timeout: Seconds to wait between two pieces of data.
-        engine: Who answers on the embedded API: ``guide`` or ``replay:FILE``.
+        engine: Who answers on the embedded API: ``guide``, ``replay:FILE`` or a model server such as
+            ``ollama:qwen3:0.6b``.
         database: The embedded API's database: a file or ``:memory:``.
 
     Raises:
@@ -149,7 +152,7 @@ def open_client(connection: Connection, settings: Settings) -> Client:
 def _open_local(connection: Connection, settings: Settings) -> Client:
     from dashnb.local.service import LocalService, make_engine
 
-    service = LocalService(connection.database, make_engine(connection.engine, pace=settings.pace))
+    service = LocalService(connection.database, make_engine(connection.engine, pace=settings.pace, settings=settings))
     try:
         return Client(connection.base_url, transport=service.transport(closes=True), timeout=settings.timeout)
     except BaseException:

@@ -13,14 +13,20 @@ from typing import Any
 
 from dashnb.client.client import Client
 from dashnb.client.stream import RunStream
-from dashnb.errors import APIError, DashnbError, RunError
+from dashnb.errors import APIError, BadRequestError, ConflictError, DashnbError, RunError, StreamError
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import LastError
 from dashnb.protocol.state import ABANDONED, RunState, ToolCall
+from dashnb.session.busy import MOST_TRIES
 from dashnb.session.tools import FunctionTool
 
 MOST_ROUNDS = 16
 Recorder = Callable[[RunState, str], None]
+Refusal = BadRequestError | ConflictError
+
+
+def _no_room(refused: Refusal) -> None:
+    raise refused
 
 
 def run(
@@ -30,6 +36,8 @@ def run(
     *,
     state: RunState,
     record: Recorder,
+    make_room: Callable[[Refusal], None] = _no_room,
+    is_mine: bool = True,
 ) -> Generator[RunState, None, None]:
     """The state of a run after each of its events, functions called as it asks for them.
 
@@ -39,6 +47,9 @@ def run(
         functions: The functions it may ask for, by name.
         state: The state, still empty.
         record: Called once at the end, however the run ended, with the state and the engine's name.
+        make_room: Called when the thread does not take the run, to let it begin once more, or raise.
+        is_mine: False for a run that is only watched, and goes on when nobody watches any more; it becomes
+            ours once we answer what it asks for.
 
     Raises:
         RunError: The run ended, but not with ``completed``, or asked for a function that is not there.
@@ -47,30 +58,68 @@ def run(
     """
     engine = ""
     try:
-        stream = begin(state)
+        following = _begin(begin, state, make_room)
         for rounds in itertools.count():
-            with stream:
-                for _event in stream:
-                    engine = stream.engine
-                    yield state
+            for stream in _read(client, following, state):
+                engine = stream.engine if stream else engine
+                yield state
             if not state.pending_calls:
                 break
             if rounds == MOST_ROUNDS:
                 raise _endless(state)
             outputs = call_functions(state.pending_calls, functions, state)
-            stream = client.runs.submit_tool_outputs(
-                state.id, thread_id=state.thread_id, tool_outputs=outputs, stream=True, state=state
+            is_mine = True
+            following = _events(
+                client.runs.submit_tool_outputs(
+                    state.id, thread_id=state.thread_id, tool_outputs=outputs, stream=True, state=state
+                )
             )
         if state.status != "completed":
             raise failure(state)
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        stop(client, state)
+        if is_mine:
+            stop(client, state)
+        else:
+            state.end(ABANDONED, at=client.clock())
         raise
     except DashnbError as error:
         refuse(client, state, error)
         raise
     finally:
         record(state, engine)
+
+
+def _events(stream: RunStream) -> Generator[RunStream, None, None]:
+    with stream:
+        for _event in stream:
+            yield stream
+
+
+def _begin(
+    begin: Callable[[RunState], RunStream], state: RunState, make_room: Callable[[Refusal], None]
+) -> Generator[RunStream, None, None]:
+    """The stream after each event, begun again if the thread was taken and room could be made."""
+    for tries in itertools.count(1):
+        try:
+            yield from _events(begin(state))
+            return
+        except (BadRequestError, ConflictError) as refused:
+            if state.event_count or tries == MOST_TRIES:
+                raise
+            make_room(refused)
+
+
+def _read(
+    client: Client, following: Generator[RunStream, None, None], state: RunState
+) -> Generator[RunStream | None, None, None]:
+    """The stream after each event; None once for a run that can only be read as a whole."""
+    try:
+        yield from following
+    except StreamError:
+        if state.event_count or not state.id:
+            raise
+        client.runs.recover(state)
+        yield None
 
 
 def call_functions(

@@ -6,14 +6,16 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from dashnb.client.calls import Call, create_run, streamed
 from dashnb.client.client import Client
 from dashnb.client.stream import RunStream
-from dashnb.errors import DashnbError
+from dashnb.errors import BadRequestError, ConflictError, DashnbError, InvalidArgument
 from dashnb.protocol.objects import Assistant, Run, Thread
+from dashnb.protocol.requests import PAGE_LIMIT
 from dashnb.protocol.state import RunState
+from dashnb.session.busy import Busy, Decide, make_room
 from dashnb.session.connection import connect, place_of
 from dashnb.session.runner import run
 from dashnb.session.tools import FunctionTool, ToolLike, as_tools
@@ -51,6 +53,8 @@ class Session:
         ledger: Where runs are recorded: a ledger or its file; the one of the settings if left out, None for
             none.
         clock: Milliseconds since 1970.
+        busy: What to do when the thread's last run is still active: ``raise`` the service's refusal, ``wait``
+            for the end of that run, or ``cancel`` it; or a function from that run to one of the three.
 
     Attributes:
         runs: The states of the runs of this session, in order.
@@ -67,7 +71,10 @@ class Session:
         thread: Thread | str | None = None,
         ledger: Ledger | Path | Literal["settings"] | None = "settings",
         clock: Callable[[], int] = now_ms,
+        busy: Busy | Decide = "raise",
     ) -> None:
+        if not callable(busy) and busy not in get_args(Busy):
+            raise InvalidArgument(f"busy must be one of {', '.join(get_args(Busy))}, got {busy!r}.")
         self.runs: list[RunState] = []
         self._definitions, self._functions = as_tools(tools)
         self._assistant = assistant
@@ -79,6 +86,7 @@ class Session:
         self._owned: list[Client | Ledger] = []
         self._ledger = ledger
         self._clock = clock
+        self._busy = busy
 
     @property
     def client(self) -> Client:
@@ -145,20 +153,69 @@ class Session:
         """
         return self._run(None)
 
+    def join(self, run_id: str) -> Generator[RunState, None, None]:
+        """The state of a run of this thread that is under way, or over, from its first event on.
+
+        Functions that it asks for are called. Leaving the loop lets it go on, unless functions were called.
+        A service that cannot tell the events of earlier runs, as the cloud, tells the end only.
+
+        >>> import dashnb
+        >>> with dashnb.Session(client=dashnb.connect("local", database=":memory:"), ledger=None) as session:
+        ...     answer = session.ask("What is 2 + 3?")
+        ...     *_, again = session.join(answer.id)
+        >>> again.text == answer.text
+        True
+
+        Raises: as `ask`; InvalidArgument if the session has no thread yet.
+        """
+        if self._thread is None:
+            raise InvalidArgument("A session joins runs of its own thread: give it with Session(thread=…).")
+        client, started, thread_id = self.client, self._clock(), self.thread.id
+        state = RunState()
+        self.runs.append(state)
+
+        def record(state: RunState, engine: str) -> None:
+            if state.id:
+                self._record(state, self._question(state), engine, started)
+
+        def begin(state: RunState) -> RunStream:
+            return client.runs.join(run_id, thread_id=thread_id, state=state)
+
+        return run(client, begin, self._functions, state=state, record=record, is_mine=False)
+
     def _run(self, text: str | None) -> Generator[RunState, None, None]:
         client, started = self.client, self._clock()
         state = RunState()
         self.runs.append(state)
+        said = text is None
 
         def record(state: RunState, engine: str) -> None:
             self._record(state, text or "", engine, started)
 
         def begin(state: RunState) -> RunStream:
-            if text is not None:
-                client.messages.create(self.thread.id, content=text)
+            nonlocal said
+            if not said:
+                client.messages.create(self.thread.id, content=text or "")
+                said = True
             return client.open(streamed(self._call()), state=state)
 
-        return run(client, begin, self._functions, state=state, record=record)
+        def free(refused: BadRequestError | ConflictError) -> None:
+            make_room(client, refused, self._decide, thread_id=self.thread.id)
+
+        return run(client, begin, self._functions, state=state, record=record, make_room=free)
+
+    def _decide(self, active: Run) -> Busy:
+        return self._busy(active) if callable(self._busy) else self._busy
+
+    def _question(self, state: RunState) -> str:
+        """What a run that somebody else began was asked: the newest message of the user before it."""
+        began = (state.run.created_at if state.run else None) or 0
+        try:
+            messages = self.client.messages.list(state.thread_id, limit=PAGE_LIMIT)
+        except DashnbError:
+            return ""
+        asked = (message for message in messages if message.role == "user" and (message.created_at or 0) <= began)
+        return next((message.text for message in asked), "")
 
     def _call(self) -> Call[Run]:
         if not self._given:

@@ -43,7 +43,7 @@ class Call(Generic[T]):
 
 
 def make(
-    name: str,
+    name: str | Operation,
     answer: type[T],
     *,
     ids: Json | None = None,
@@ -56,7 +56,8 @@ def make(
         if not isinstance(value, str) or value.strip() in ("", ".", ".."):
             raise InvalidArgument(f"{key} must be the id of an object as text, got {value!r}.")
     fields = None if body is None else {**given(body), **(extra or {})}
-    return Call(OPERATIONS[name], answer, ids or {}, given(query or {}), fields)
+    operation = name if isinstance(name, Operation) else OPERATIONS[name]
+    return Call(operation, answer, ids or {}, given(query or {}), fields)
 
 
 def given(fields: Json) -> dict[str, object]:

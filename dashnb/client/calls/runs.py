@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dashnb.client.calls.call import Call, Json, Tools, dict_list, make, page_query, tool_list
 from dashnb.protocol.objects import Page, Run
+from dashnb.protocol.operations import JOIN
 
 
 def create_run(
@@ -151,3 +152,8 @@ def update_run(run_id: str, *, thread_id: str, metadata: Json, extra_body: Json 
 def cancel_run(run_id: str, *, thread_id: str) -> Call[Run]:
     """Cancel a run. Known to the SDKs only: the cloud service may answer 404."""
     return make("runs.cancel", Run, ids={"thread_id": thread_id, "run_id": run_id})
+
+
+def join_run(run_id: str, *, thread_id: str, after: str | None = None) -> Call[Run]:
+    """The events of a run behind a position. The embedded API has it; the cloud service answers 404."""
+    return make(JOIN, Run, ids={"thread_id": thread_id, "run_id": run_id}, query={"after": after or None})

@@ -1,0 +1,66 @@
+"""A thread takes one run at a time: what to do when another one is in the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+from dashnb.client.client import Client
+from dashnb.errors import APIError, BadRequestError, ConflictError, NotFoundError
+from dashnb.protocol.lifecycle import is_final
+from dashnb.protocol.objects import Run
+
+Busy = Literal["raise", "wait", "cancel"]
+Decide = Callable[[Run], Busy]
+# How often room is made for one run; somebody else may always be faster.
+MOST_TRIES = 3
+
+
+def make_room(client: Client, refused: BadRequestError | ConflictError, decide: Decide, *, thread_id: str) -> None:
+    """See to it that the run which a refusal names does not stand in the way any more.
+
+    Args:
+        client: Where the thread is.
+        refused: The service's answer to a new message or run.
+        decide: What to do with the run that is in the way.
+        thread_id: The thread.
+
+    Raises:
+        APIError: The refusal itself, with what to do; unchanged if it names no run of the thread.
+    """
+    run = _named(client, refused, thread_id)
+    if run is None:
+        raise refused
+    how = "wait" if is_final(run.status) else decide(run)
+    try:
+        if how == "cancel":
+            client.runs.cancel(run.id, thread_id=thread_id)
+        if how != "raise":
+            run = client.runs.wait(run.id, thread_id=thread_id)
+    except APIError as error:
+        raise _busy(refused, run, thread_id) from error
+    if not is_final(run.status):
+        raise _busy(refused, run, thread_id) from None
+
+
+def _named(client: Client, refused: APIError, thread_id: str) -> Run | None:
+    for run_id in re.findall(r"\brun_[\w-]*\w", refused.message):
+        try:
+            return client.runs.retrieve(run_id, thread_id=thread_id)
+        except NotFoundError:
+            continue
+    return None
+
+
+def _busy(refused: BadRequestError | ConflictError, run: Run, thread_id: str) -> APIError:
+    return type(refused)(
+        refused.message,
+        status_code=refused.status_code,
+        code=refused.code,
+        request_id=refused.request_id,
+        remedy=(
+            f"The run {run.id} is {run.status}: show it with %run_stream --join {run.id} --thread {thread_id},\n"
+            f"or end it with client.runs.cancel({run.id!r}, thread_id={thread_id!r})."
+        ),
+    )
