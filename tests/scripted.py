@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 from dashnb.local.endpoints import Endpoints, Request
+from dashnb.local.keeper import LIFETIME_MS, Keeper
+from dashnb.local.leases import Leases
 from dashnb.local.log import EventLog
 from dashnb.local.models.engine import (
     Engine,
@@ -195,11 +197,17 @@ class Desk:
         plugins: Mapping[str, Plugin] | None = None,
         database: str = ":memory:",
         ids: Callable[[str], str] | None = None,
+        clock: Callable[[], int] | None = None,
+        owner: str | None = None,
+        lifetime: int = LIFETIME_MS,
     ) -> None:
+        clock = clock or ticking()
         self.store = Store(database)
         self.log = EventLog(self.store)
         self.runner = Runner(self.store, engine, plugins or {})
-        self._endpoints = Endpoints(self.store, self.log, self.runner, ids=ids or numbered(), clock=ticking())
+        leases = Leases(self.store, clock=clock, owner=owner)
+        self.keeper = Keeper(self.store, self.log, self.runner, clock=clock, leases=leases, lifetime=lifetime)
+        self._endpoints = Endpoints(self.store, self.log, self.runner, self.keeper, ids=ids or numbered(), clock=clock)
 
     def __enter__(self) -> Desk:
         return self

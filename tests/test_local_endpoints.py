@@ -620,6 +620,20 @@ def test_the_files_of_assistants_and_messages_are_paged_by_their_ids(api: Api) -
         refused(api.client.get(path, params={"after": "file_9"}), 400, "InvalidParameter")
 
 
+def test_lists_are_also_paged_by_number(api: Api) -> None:
+    files = [f"file_{number}" for number in range(5)]
+    assistant = api.assistant(file_ids=files)
+    path = f"/assistants/{assistant}/files"
+    assert listed(api, path, page_no=2, page_size=2, order="asc") == (files[2:4], True)
+    assert listed(api, path, page_no=3, page_size=2, order="asc") == (files[4:], False)
+    assert listed(api, path, page_no=4, page_size=2) == ([], False)
+    thread = api.thread(*[f"No. {number}" for number in range(5)])
+    messages, _ = listed(api, f"/threads/{thread}/messages")
+    assert listed(api, f"/threads/{thread}/messages", page_no=2, page_size=2) == (messages[2:4], True)
+    assert listed(api, f"/threads/{thread}/messages", page_no=3, page_size=2) == (messages[4:], False)
+    refused(api.client.get(f"/threads/{thread}/messages", params={"page_no": 0}), 400, "InvalidParameter")
+
+
 def listed(api: Api, path: str, **query: Any) -> tuple[list[str], bool]:
     """The ids of a page and whether there are more."""
     answer = api.get(path, **query)

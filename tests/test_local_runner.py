@@ -981,7 +981,7 @@ def test_a_run_that_another_process_cancelled_writes_nothing_behind_its_end(tmp_
         ):
             ids = desk.begin()
             await desk.arrival(gate)
-            assert other.call("runs.cancel", **ids)["status"] == "cancelled"
+            assert other.call("runs.cancel", **ids)["status"] == "cancelling"
             gate.open()
             for _ in range(20):
                 await asyncio.sleep(0)

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashnb.errors import StoreError
-from dashnb.local.store import SCHEMA_VERSION, Record, RunEnded, Store
+from dashnb.local.schema import SCHEMA_VERSION
+from dashnb.local.store import Record, RunEnded, Store
 from dashnb.protocol.requests import ListQuery
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
@@ -176,6 +177,22 @@ def test_a_page_is_the_slice_of_the_whole_list(
         found, more = store.page("messages", query, thread_id="thread_1")
     assert [record["id"] for record in found] == expected
     assert more == (len(rest) > limit)
+
+
+@given(
+    size=st.integers(0, 12), length=st.integers(1, 5), number=st.integers(1, 5), order=st.sampled_from(["asc", "desc"])
+)
+def test_a_numbered_page_is_the_slice_of_the_whole_list(
+    size: int, length: int, number: int, order: Literal["asc", "desc"]
+) -> None:
+    names = [f"message_{n}" for n in range(size)]
+    whole = names if order == "asc" else names[::-1]
+    with closing(Store(":memory:")) as store:
+        keep(store, "messages", *map(message, names))
+        query = ListQuery(page_no=number, page_size=length, order=order)
+        found, more = store.page("messages", query, thread_id="thread_1")
+    assert [record["id"] for record in found] == whole[(number - 1) * length :][:length]
+    assert more == (size > number * length)
 
 
 @given(size=st.integers(0, 12), limit=st.integers(1, 5), order=st.sampled_from(["asc", "desc"]))
@@ -404,7 +421,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_was(tmp_path: P
     file = tmp_path / "a.db"
     newer(file, wal=wal)
     before = file.read_bytes()
-    with pytest.raises(StoreError, match=r"newer dashnb \(version 2\)") as caught:
+    with pytest.raises(StoreError, match=r"newer dashnb \(version 3\)") as caught:
         Store(str(file))
     assert len(str(caught.value).splitlines()) <= 3
     assert "DASHNB_DATABASE" in str(caught.value)

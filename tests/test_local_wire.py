@@ -377,6 +377,8 @@ def test_the_events_of_a_plain_answer_have_the_recorded_fields() -> None:
             events = list(stream)
     assert names(events) == names(expected)
     assert [shape(data) for _, data in events] == [shape(data) for _, data in expected]
+    # In their order as well: programs print the objects as they come.
+    assert [[*data] for _, data in events[:-1]] == [[*data] for _, data in expected[:-1]]
 
 
 def test_the_events_of_a_submit_have_the_recorded_fields() -> None:

@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
+from dashnb.local.ending import Error
 from dashnb.local.models.engine import (
     Call,
     CallPiece,
@@ -26,9 +27,9 @@ from dashnb.local.models.engine import (
     TextPiece,
     Turn,
 )
-from dashnb.local.plugins import Plugin, PluginError
-from dashnb.local.store import Record, RunEnded, Store
-from dashnb.local.writer import Error, OpenCall, RunWriter
+from dashnb.local.plugins import Plugin, PluginError, ThreadPlugin
+from dashnb.local.store import Record, RunCancelling, RunEnded, Store
+from dashnb.local.writer import OpenCall, RunWriter
 from dashnb.protocol.requests import LAST_MESSAGES
 
 MOST_ROUNDS = 16
@@ -59,15 +60,26 @@ class Runner:
         self._tasks[run_id] = task, writer
         task.add_done_callback(lambda ended: self._forget(ended, writer))
 
+    def running(self) -> list[str]:
+        """The ids of the runs that have a task here."""
+        return list(self._tasks)
+
     def cancel(self, run_id: str) -> bool:
         """Stop the run's task; False if it has none here."""
         task, _ = self._tasks.get(run_id, (None, None))
-        return task.cancel() if task is not None else False
+        if task is None or task.done():
+            return False
+        loop = task.get_loop()
+        if loop is _loop_here():
+            return task.cancel()
+        with suppress(RuntimeError):  # its loop has been closed, and the task with it
+            loop.call_soon_threadsafe(task.cancel)
+        return True
 
     def drop(self, run_id: str) -> None:
         """End a run that is about to be deleted: at once, as its task would come too late."""
-        task, writer = self._tasks.get(run_id, (None, None))
-        if task is not None and writer is not None and task.cancel():
+        _, writer = self._tasks.get(run_id, (None, None))
+        if writer is not None and self.cancel(run_id):
             self._stop(writer, "cancelled")
 
     async def close(self) -> None:
@@ -85,6 +97,8 @@ class Runner:
             await self._work(writer)
         except RunEnded:
             pass  # somebody else has told its readers
+        except RunCancelling:
+            self._stop(writer, "cancelled")
         except asyncio.CancelledError:
             self._stop_cancelled(writer)
         except (EngineError, PluginError) as error:
@@ -164,6 +178,13 @@ class Runner:
                 done = Call(name, payload["arguments"], payload["output"], call.get("id", ""))
                 rounds.setdefault(step["round"], []).append(done)
         return tuple(tuple(rounds[number]) for number in sorted(rounds))
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 @asynccontextmanager
@@ -269,4 +290,7 @@ class _Round:
             known = ", ".join(sorted(self._plugins)) or "none"
             raise PluginError(f"The embedded API has no tool {call.name!r}; it has: {known}.")
         definition = next(tool for tool in self._writer.run["tools"] if tool["type"] == call.name)
+        if isinstance(plugin, ThreadPlugin):
+            thread_id: str = self._writer.run["thread_id"]
+            return await plugin.call("".join(call.arguments), definition, thread_id=thread_id)
         return await plugin("".join(call.arguments), definition)

@@ -1,38 +1,43 @@
 """The embedded Assistant API, put together: database, engine, tools, runner, app, and the thread it runs on.
 
 transport or server → app → endpoints → runner → engine and plugins
-                                └─ store and log ─┘
+                                ├─ store and log ─┤
+                                └───── keeper ────┘
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 from dashnb.errors import ConfigurationError
 from dashnb.local.app import create_app
 from dashnb.local.endpoints import Endpoints
+from dashnb.local.keeper import LIFETIME_MS, Keeper
 from dashnb.local.log import EventLog
 from dashnb.local.models.engine import Engine
 from dashnb.local.models.pace import PacedEngine
-from dashnb.local.plugins import Plugin
+from dashnb.local.plugins import Plugin, close_plugins
 from dashnb.local.runner import Runner
 from dashnb.local.store import Store
 from dashnb.local.transport import AsyncLocalTransport, LocalTransport, LoopThread
 from dashnb.local.writer import Clock, Ids
+from dashnb.settings import Settings
 
 # Any URL does: it only has to look like the service's, and never leaves the process.
 BASE_URL = "http://dashnb.local/api/v1"
 DEFAULT_PACE = 0.015
 
 
-def make_engine(name: str, *, pace: float = 0.0) -> Engine:
-    """The engine of a name: ``guide``, or ``replay:FILE``.
+def make_engine(name: str, *, pace: float = 0.0, settings: Settings | None = None) -> Engine:
+    """The engine of a name: ``guide``, ``replay:FILE``, or a model server such as ``ollama:qwen3:0.6b``.
 
     >>> make_engine("guide").name
     'guide'
@@ -40,9 +45,11 @@ def make_engine(name: str, *, pace: float = 0.0) -> Engine:
     Args:
         name: The name.
         pace: Seconds between two pieces of the guide's answers, so that they can be watched.
+        settings: Say where a model server is, and its key; the defaults if None.
 
     Raises:
-        ConfigurationError: There is no such engine, or its file cannot be read.
+        ConfigurationError: There is no such engine, its file cannot be read, its extra is not installed,
+            or its server is not known.
     """
     kind, _, detail = name.partition(":")
     if kind == "replay" and detail:
@@ -54,7 +61,19 @@ def make_engine(name: str, *, pace: float = 0.0) -> Engine:
 
         guide: Engine = GuideEngine()
         return PacedEngine(guide, pace, sleep=asyncio.sleep) if pace else guide
-    raise ConfigurationError(f"There is no engine {name!r}; there are guide and replay:FILE.")
+    if name == "smollm":
+        from dashnb.local.models.smollm import SmolLMEngine
+
+        return SmolLMEngine.from_data_dir((settings or Settings.load({}, file=None)).data_dir)
+    from dashnb.local.models.openai.presets import PRESETS, open_engine
+
+    server = open_engine(name, settings or Settings.load({}, file=None))
+    if server is None:
+        raise ConfigurationError(
+            f"There is no engine {name!r}; there are guide and replay:FILE, smollm with the extra llm, "
+            f"and model servers as PRESET or PRESET:MODEL: {', '.join(PRESETS)}."
+        )
+    return server
 
 
 def new_id(prefix: str) -> str:
@@ -82,6 +101,7 @@ class LocalService:
         ids: Makes an id from a prefix.
         clock: Milliseconds since 1970.
         api_key: The key that requests must carry, or None to ask for none.
+        lifetime: Milliseconds after its creation at which a run expires.
 
     Raises:
         StoreError: The database cannot be used.
@@ -96,21 +116,29 @@ class LocalService:
         ids: Ids = new_id,
         clock: Clock = now_ms,
         api_key: str | None = None,
+        lifetime: int = LIFETIME_MS,
     ) -> None:
         if plugins is None:
-            from dashnb.local.plugins.builtin import PLUGINS
+            from dashnb.local.plugins.builtin import builtin_plugins
 
-            plugins = PLUGINS
+            plugins = builtin_plugins()
         self.engine = engine
         self.store = Store(database)
         self.log = EventLog(self.store)
         self.runner = Runner(self.store, engine, plugins)
-        endpoints = Endpoints(self.store, self.log, self.runner, ids=ids, clock=clock)
-        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key, stop=self.runner.close)
+        self.keeper = Keeper(self.store, self.log, self.runner, clock=clock, lifetime=lifetime)
+        try:
+            self.keeper.sweep()  # what a service that was killed has left
+        except BaseException:
+            self.store.close()
+            raise
+        stop = functools.partial(_stop, self.keeper, plugins)
+        endpoints = Endpoints(self.store, self.log, self.runner, self.keeper, ids=ids, clock=clock)
+        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key, stop=stop)
         self._loop = LoopThread()
         self._closing = threading.Lock()
         # A client that is simply forgotten takes its service with it, and so does the end of the program.
-        self._end = weakref.finalize(self, _end, self._loop, self.runner, self.store)
+        self._end = weakref.finalize(self, _end, self._loop, stop, self.store)
 
     def transport(self, *, closes: bool = False) -> LocalTransport:
         """A transport for `httpx.Client`; with ``closes``, closing the client closes the service."""
@@ -135,12 +163,17 @@ class LocalService:
         return f"LocalService({self.store.database!r}, engine={self.engine.name!r})"
 
 
-def _end(loop: LoopThread, runner: Runner, store: Store) -> None:
+async def _stop(keeper: Keeper, plugins: Mapping[str, Plugin]) -> None:
+    await keeper.close()
+    await close_plugins(plugins)
+
+
+def _end(loop: LoopThread, stop: Callable[[], Coroutine[Any, Any, None]], store: Store) -> None:
     if loop.is_here:
         # The garbage collector may call from the loop's own thread, which cannot wait for itself.
-        threading.Thread(target=_end, args=(loop, runner, store), name="dashnb-local-end").start()
+        threading.Thread(target=_end, args=(loop, stop, store), name="dashnb-local-end").start()
         return
-    loop.start(runner.close()).result()
+    loop.start(stop()).result()
     loop.close()
     store.close()
 

@@ -21,51 +21,12 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from dashnb.errors import StoreError
-from dashnb.protocol.lifecycle import is_final
+from dashnb.local.migrations import MIGRATIONS
+from dashnb.local.schema import SCHEMA_VERSION, TABLES, events, metadata, owners, schema_version
+from dashnb.protocol.lifecycle import ACTIVE_RUN_STATUSES, is_final
 from dashnb.protocol.requests import ListQuery
 
-SCHEMA_VERSION = 1
 Record = dict[str, Any]
-
-_metadata = sa.MetaData()
-_schema = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer, nullable=False))
-
-
-def _objects(name: str, *columns: sa.Column[Any]) -> sa.Table:
-    """A table of objects: creation order, id, the given columns, and everything else as JSON."""
-    return sa.Table(
-        name,
-        _metadata,
-        sa.Column("key", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("id", sa.String(80), nullable=False, unique=True),
-        sa.Column("created_at", sa.BigInteger, nullable=False),
-        *columns,
-        sa.Column("data", sa.JSON, nullable=False),
-    )
-
-
-def _parent(name: str) -> sa.Column[Any]:
-    return sa.Column(name, sa.String(80), nullable=False, index=True)
-
-
-TABLES: dict[str, sa.Table] = {
-    "assistants": _objects("assistants"),
-    "assistant_files": _objects("assistant_files", _parent("assistant_id"), _parent("file_id")),
-    "threads": _objects("threads"),
-    "messages": _objects("messages", _parent("thread_id")),
-    "runs": _objects("runs", _parent("thread_id"), sa.Column("status", sa.String(20), nullable=False, index=True)),
-    "steps": _objects("steps", _parent("thread_id"), _parent("run_id")),
-}
-# The measured best for SQLite: the primary key is the table, so that reading a run's log is one range.
-_events = sa.Table(
-    "events",
-    _metadata,
-    sa.Column("run_key", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("name", sa.String(40), nullable=False),
-    sa.Column("data", sa.Text, nullable=False),
-    sqlite_with_rowid=False,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +53,10 @@ class LoggedEvent:
 
 class RunEnded(LookupError):
     """A run was deleted, or ended by somebody else: nothing can be written to its log any more."""
+
+
+class RunCancelling(RuntimeError):
+    """Somebody, perhaps in another process, wants this run to end: whoever works on it is to stop."""
 
 
 class Store:
@@ -134,19 +99,28 @@ class Store:
             raise _unusable(self.database, error) from error
 
     def _prepare(self) -> None:
-        with self._writing.begin() as connection:
-            if sa.inspect(connection).has_table("schema_version"):
-                version = connection.scalar(sa.select(_schema.c.version)) or 0
-                if version > SCHEMA_VERSION:
-                    raise StoreError(
-                        f"The database {self.database} was written by a newer dashnb (version {version}).\n"
-                        "Update dashnb, or name another database with DASHNB_DATABASE."
-                    )
-            else:
-                _metadata.create_all(connection)
-                connection.execute(_schema.insert().values(version=SCHEMA_VERSION))
+        while not self._is_current():
+            pass
         if self._engine.name == "sqlite":
             _log_ahead(self._engine)
+
+    def _is_current(self) -> bool:
+        """True if the schema is that of today; else it has come one version closer to it."""
+        with self._writing.begin() as connection:
+            if not sa.inspect(connection).has_table("schema_version"):
+                metadata.create_all(connection)
+                connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
+                return True
+            version = connection.scalar(sa.select(schema_version.c.version)) or 0
+            if version > SCHEMA_VERSION:
+                raise StoreError(
+                    f"The database {self.database} was written by a newer dashnb (version {version}).\n"
+                    "Update dashnb, or name another database with DASHNB_DATABASE."
+                )
+            if version in MIGRATIONS:
+                MIGRATIONS[version](connection)
+                connection.execute(schema_version.update().values(version=version + 1))
+            return version not in MIGRATIONS
 
     @contextmanager
     def begin(self) -> Iterator[Change]:
@@ -177,17 +151,17 @@ class Store:
                 select = select.where(rows.c.key < anchor if behind else rows.c.key > anchor)
             # A page that ends before an entry is read backwards from that entry.
             descending = newest_first != bool(query.before)
-            select = select.order_by(rows.c.key.desc() if descending else rows.c.key).limit(query.limit + 1)
+            select = select.order_by(rows.c.key.desc() if descending else rows.c.key)
+            select = select.limit(query.size + 1).offset(query.skipped)
             found = [_record(row) for row in connection.execute(select)]
-        more = len(found) > query.limit
-        found = found[: query.limit]
+        more = len(found) > query.size
+        found = found[: query.size]
         return (found[::-1] if query.before else found), more
 
     def every(self, table: str, **parents: str) -> list[Record]:
         """All records with these parents, in the order of their creation."""
-        rows = TABLES[table]
         with self._engine.connect() as connection:
-            return [_record(row) for row in connection.execute(_select(rows, parents).order_by(rows.c.key))]
+            return Change(connection).every(table, **parents)
 
     def newest(self, table: str, count: int | None, **parents: str) -> list[Record]:
         """The last records with these parents, oldest first; all of them if ``count`` is None."""
@@ -200,11 +174,21 @@ class Store:
         """The events of a run's log behind a position, in order."""
         with self._engine.connect() as connection:
             select = (
-                sa.select(_events.c.seq, _events.c.name, _events.c.data)
-                .where(_events.c.run_key == _run_key(run_id), _events.c.seq > after)
-                .order_by(_events.c.seq)
+                sa.select(events.c.seq, events.c.name, events.c.data)
+                .where(events.c.run_key == _run_key(run_id), events.c.seq > after)
+                .order_by(events.c.seq)
             )
             return [LoggedEvent(run_id, *row) for row in connection.execute(select)]
+
+    def active_runs(self, **parents: str) -> list[Record]:
+        """All runs with these parents that have not ended, in the order of their creation."""
+        with self._engine.connect() as connection:
+            return Change(connection).active_runs(**parents)
+
+    def owned_until(self, owner: str) -> int | None:
+        """How long an owner of runs is to be believed without another sign of life; None if it has left."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(owners.c.until).where(owners.c.id == owner))
 
     def close(self) -> None:
         """Close all connections."""
@@ -221,6 +205,27 @@ class Change:
         """The record with this id and these parents, or None."""
         row = self._connection.execute(_select(TABLES[table], {**parents, "id": object_id})).first()
         return None if row is None else _record(row)
+
+    def lock(self, table: str, object_id: str) -> Record | None:
+        """The same, and nobody else changes it before this transaction ends."""
+        row = self._connection.execute(_select(TABLES[table], {"id": object_id}).with_for_update()).first()
+        return None if row is None else _record(row)
+
+    def every(self, table: str, **parents: str) -> list[Record]:
+        """All records with these parents, in the order of their creation."""
+        rows = TABLES[table]
+        return [_record(row) for row in self._connection.execute(_select(rows, parents).order_by(rows.c.key))]
+
+    def active_runs(self, **parents: str) -> list[Record]:
+        """All runs with these parents that have not ended, in the order of their creation."""
+        runs = TABLES["runs"]
+        select = _select(runs, parents).where(runs.c.status.in_(sorted(ACTIVE_RUN_STATUSES)))
+        return [_record(row) for row in self._connection.execute(select.order_by(runs.c.key))]
+
+    def logged(self, run_id: str, name: str) -> list[str]:
+        """The data of all events of this name in a run's log, in order."""
+        select = sa.select(events.c.data).where(events.c.run_key == _run_key(run_id), events.c.name == name)
+        return list(self._connection.scalars(select.order_by(events.c.seq)))
 
     def insert(self, table: str, record: Record) -> None:
         """Keep a new record."""
@@ -255,29 +260,49 @@ class Change:
         where = [rows.c[name] == value for name, value in parents.items()]
         if table == "runs":
             keys = sa.select(rows.c.key).where(*where)
-            self._connection.execute(_events.delete().where(_events.c.run_key.in_(keys)))
+            self._connection.execute(events.delete().where(events.c.run_key.in_(keys)))
         self._connection.execute(rows.delete().where(*where))
 
-    def append(self, run_id: str, events: Sequence[tuple[str, str]]) -> list[LoggedEvent]:
+    def append(self, run_id: str, entries: Sequence[tuple[str, str]], *, heed: bool = False) -> list[LoggedEvent]:
         """Append events, each a name and its data, to a run's log.
+
+        Args:
+            run_id: The run.
+            entries: The events.
+            heed: Whether to append nothing if the run is to be cancelled.
 
         Raises:
             RunEnded: There is no such run any more, or its log has its last ``done``.
+            RunCancelling: With ``heed``, the run is to be cancelled.
         """
         runs = TABLES["runs"]
         run = self._connection.execute(sa.select(runs.c.key, runs.c.status).where(runs.c.id == run_id)).first()
         if run is None:
             raise RunEnded(run_id)
-        log = sa.select(_events.c.seq, _events.c.name).where(_events.c.run_key == run.key)
-        last = self._connection.execute(log.order_by(_events.c.seq.desc()).limit(1)).first()
+        if heed and run.status == "cancelling":
+            raise RunCancelling(run_id)
+        log = sa.select(events.c.seq, events.c.name).where(events.c.run_key == run.key)
+        last = self._connection.execute(log.order_by(events.c.seq.desc()).limit(1)).first()
         if last is not None and last.name == "done" and is_final(run.status):
             raise RunEnded(run_id)
         known = 0 if last is None else last.seq
-        logged = [LoggedEvent(run_id, known + n, name, data) for n, (name, data) in enumerate(events, 1)]
+        logged = [LoggedEvent(run_id, known + n, name, data) for n, (name, data) in enumerate(entries, 1)]
         rows = [{"run_key": run.key, "seq": event.seq, "name": event.name, "data": event.data} for event in logged]
         if rows:
-            self._connection.execute(_events.insert(), rows)
+            self._connection.execute(events.insert(), rows)
         return logged
+
+    def hold(self, owner: str, until: int) -> bool:
+        """Keep how long an owner is to be believed; True if it was not known before."""
+        known = self._connection.execute(owners.update().where(owners.c.id == owner).values(until=until))
+        if known.rowcount:
+            return False
+        self._connection.execute(owners.insert().values(id=owner, until=until))
+        return True
+
+    def release(self, *, owner: str | None = None, before: int = 0) -> None:
+        """Forget an owner, and all that were to be believed until earlier than ``before``."""
+        self._connection.execute(owners.delete().where(sa.or_(owners.c.id == owner, owners.c.until < before)))
 
 
 def _connect(database: str) -> sa.Engine:
@@ -383,4 +408,4 @@ def _record(row: sa.Row[Any]) -> Record:
     fields = dict(row._mapping)
     del fields["key"]
     data = fields.pop("data")
-    return {**fields, **data}
+    return {**{name: value for name, value in fields.items() if value is not None}, **data}

@@ -132,14 +132,22 @@ def submitted_run(record: Record, required_action: Wire) -> Wire:
 
 
 def streamed_run(record: Record) -> Wire:
-    """A run, as the events of a stream carry it."""
+    """A run, as the events of a stream carry it, its fields in the documented order: programs print it."""
     return {
-        **created_run(record),
+        "id": record["id"],
+        "object": "thread.run",
+        "created_at": record["created_at"],
+        "thread_id": record["thread_id"],
+        "assistant_id": record["assistant_id"],
         "status": record["status"],
         "required_action": record.get("required_action"),
         "last_error": record.get("last_error"),
         **dict.fromkeys(_RUN_TIMES, None),
+        "model": record["model"],
+        "instructions": record["instructions"],
+        "tools": record["tools"],
         "file_ids": [],
+        "metadata": record["metadata"],
         "usage": record.get("usage"),
         **{name: record.get(name) for name in ("temperature", "top_p", "top_k", "max_tokens", "truncation_strategy")},
     }

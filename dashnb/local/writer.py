@@ -13,13 +13,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dashnb.local import wire
+from dashnb.local.ending import Error, end_run
 from dashnb.local.log import DONE, EventLog, entry
 from dashnb.local.store import Change, LoggedEvent, Record, Store
 from dashnb.protocol.lifecycle import sources
 
 Ids = Callable[[str], str]
 Clock = Callable[[], int]
-Error = dict[str, str]
+
+
+class ThreadBusy(Exception):
+    """A thread has a run that has not ended, and takes no other one."""
+
+    def __init__(self, run: Record) -> None:
+        super().__init__(run["id"])
+        self.run = run
+
+
+class ThreadGone(LookupError):
+    """A thread was deleted while a run was made on it."""
 
 
 @dataclass(slots=True)
@@ -60,15 +72,24 @@ class RunWriter:
         self._ids = ids
         self._clock = clock
         self._message: OpenMessage | None = None
-        self._steps: list[Record] = []  # open steps of tool calls, oldest first
 
     # --- the run ---------------------------------------------------------------------------
 
     def created(self, *, thread: Record | None = None, messages: Sequence[Record] = ()) -> None:
-        """Keep the new run, and the thread and messages that were made with it, and tell about it."""
+        """Keep the new run, and the thread and messages that were made with it, and tell about it.
+
+        Raises:
+            ThreadBusy: The thread has an active run.
+            ThreadGone: There is no such thread any more.
+        """
+        thread_id: str = self.run["thread_id"]
         with self._store.begin() as change:
             if thread is not None:
                 change.insert("threads", thread)
+            elif change.lock("threads", thread_id) is None:
+                raise ThreadGone(thread_id)
+            elif active := change.active_runs(thread_id=thread_id):
+                raise ThreadBusy(active[0])
             for message in messages:
                 change.insert("messages", message)
             change.insert("runs", self.run)
@@ -93,16 +114,16 @@ class RunWriter:
 
     def complete(self, usage: dict[str, int]) -> None:
         """End the run well."""
-        self.move("completed", end_stream=True, usage=usage, completed_at=self._clock())
+        self.move("completed", end_stream=True, usage=usage, completed_at=self._clock(), owner=None)
 
     def stop(self, status: str, *, error: Error | None = None) -> None:
-        """End the run otherwise: open steps and the open message first, keeping what they hold."""
-        now = self._clock()
-        self._cut_message(status, error, now)
-        for step in self._steps:
-            self._close_step(step, status, error, now)
-        self._steps.clear()
-        self.move(status, end_stream=True, last_error=error, required_action=None, **{f"{status}_at": now})
+        """End the run otherwise, with its open steps and message, which keep what they hold."""
+        with self._store.begin() as change:
+            ended = end_run(change, self.run["id"], status, now=self._clock(), error=error)
+        self._message = None
+        if ended is not None:
+            self.run, told = ended
+            self._log.tell(told)
 
     # --- messages --------------------------------------------------------------------------
 
@@ -120,7 +141,19 @@ class RunWriter:
             return
         self._tell_delta("")
         now = self._clock()
-        self._close_message("completed", {"completed_at": now}, "completed", {"completed_at": now})
+        message, step = self._message.record, self._message.step
+        text = "".join(self._message.pieces)
+        with self._store.begin() as change:
+            # Other fields may have changed meanwhile.
+            message = change.update("messages", message["id"], text=text, completed_at=now) or message
+            step = change.update("steps", step["id"], status="completed", completed_at=now) or step
+            told = self._append(
+                change,
+                ("thread.message.completed", wire.streamed_message(message)),
+                ("thread.run.step.completed", wire.step(step)),
+            )
+        self._message = None
+        self._log.tell(told)
 
     def _open_message(self) -> OpenMessage:
         now = self._clock()
@@ -155,28 +188,6 @@ class RunWriter:
             "thread.message.delta", {"id": self._message.record["id"], "object": "thread.message.delta", "delta": delta}
         )
 
-    def _cut_message(self, status: str, error: Error | None, now: int) -> None:
-        if self._message is None:
-            return
-        details = {"incomplete_at": now, "incomplete_details": {"reason": status}}
-        self._close_message("incomplete", details, status, {f"{status}_at": now, "last_error": error})
-
-    def _close_message(self, event: str, of_message: Record, status: str, of_step: Record) -> None:
-        """Keep the text and the end of the open message and its step; other fields may have changed meanwhile."""
-        assert self._message is not None
-        message, step = self._message.record, self._message.step
-        text = "".join(self._message.pieces)
-        with self._store.begin() as change:
-            message = change.update("messages", message["id"], text=text, **of_message) or message
-            step = change.update("steps", step["id"], status=status, **of_step) or step
-            told = self._append(
-                change,
-                (f"thread.message.{event}", wire.streamed_message(message)),
-                (f"thread.run.step.{status}", wire.step(step)),
-            )
-        self._message = None
-        self._log.tell(told)
-
     # --- tool calls ------------------------------------------------------------------------
 
     def new_call_id(self) -> str:
@@ -191,7 +202,6 @@ class RunWriter:
         with self._store.begin() as change:
             change.insert("steps", step)
             told = self._append(change, ("thread.run.step.created", shown), ("thread.run.step.in_progress", shown))
-        self._steps.append(step)
         self._log.tell(told)
         return step
 
@@ -222,7 +232,6 @@ class RunWriter:
             "status": "completed",
             "completed_at": self._clock(),
         }
-        self._steps.remove(step)
         with self._store.begin() as change:
             change.update("steps", step["id"], **step)
             told = self._append(change, ("thread.run.step.completed", shown))
@@ -235,11 +244,11 @@ class RunWriter:
         with self._store.begin() as change:
             change.update("steps", step["id"], **step)
         action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": pending}}
-        if not self.move("requires_action", end_stream=True, required_action=action, spent=spent):
+        if not self.move("requires_action", end_stream=True, required_action=action, spent=spent, owner=None):
             self.stop("cancelled")
 
-    def resume(self, step: Record, outputs: list[str], request_id: str) -> int | None:
-        """Take the outputs of the functions and queue the run again.
+    def resume(self, step: Record, outputs: list[str], *, request_id: str, owner: str) -> int | None:
+        """Take the outputs of the functions and queue the run again, for its owner to go on with.
 
         Returns:
             The number of the last event before it goes on, or None if the run was not waiting.
@@ -248,7 +257,7 @@ class RunWriter:
         for call, output in zip(calls, outputs, strict=True):
             call["function"]["output"] = output
         step |= {"status": "completed", "completed_at": self._clock()}
-        fields = {"required_action": None, "request_id": request_id}
+        fields = {"required_action": None, "request_id": request_id, "owner": owner}
         with self._store.begin() as change:
             moved = change.move_run(self.run["id"], "queued", among=["requires_action"], **fields)
             if moved is None:
@@ -262,10 +271,6 @@ class RunWriter:
             )
         self._log.tell(told)
         return told[0].seq - 1
-
-    def adopt(self, step: Record) -> None:
-        """Take over a step that an earlier part of the run left open."""
-        self._steps.append(step)
 
     # --- parts -----------------------------------------------------------------------------
 
@@ -287,27 +292,20 @@ class RunWriter:
             "step_details": details,
         }
 
-    def _close_step(self, step: Record, status: str, error: Error | None, now: int) -> None:
-        step |= {"status": status, f"{status}_at": now, "last_error": error}
-        with self._store.begin() as change:
-            change.update("steps", step["id"], **step)
-            told = self._append(change, (f"thread.run.step.{status}", wire.step(step)))
-        self._log.tell(told)
-
     def _tell_call(self, step: Record, call: dict[str, Any]) -> None:
         delta = {"step_details": _calls(call)}
         self._tell("thread.run.step.delta", {"id": step["id"], "object": "thread.run.step.delta", "delta": delta})
 
     def _tell(self, name: str, value: dict[str, Any]) -> None:
         with self._store.begin() as change:
-            told = self._append(change, (name, value))
+            # Whoever cancels, in this process or another, is heeded at the next piece.
+            told = self._append(change, (name, value), heed=True)
         self._log.tell(told)
 
-    def _append(self, change: Change, *events: tuple[str, dict[str, Any]]) -> list[LoggedEvent]:
+    def _append(self, change: Change, *events: tuple[str, dict[str, Any]], heed: bool = False) -> list[LoggedEvent]:
         request_id = self.run["request_id"]
-        return change.append(
-            self.run["id"], [entry(name, {**value, "request_id": request_id}) for name, value in events]
-        )
+        entries = [entry(name, {**value, "request_id": request_id}) for name, value in events]
+        return change.append(self.run["id"], entries, heed=heed)
 
 
 def _calls(*calls: dict[str, Any]) -> dict[str, Any]:

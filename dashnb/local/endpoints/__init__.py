@@ -13,6 +13,7 @@ from dashnb.local.endpoints.records import Records
 from dashnb.local.endpoints.request import Answer, Follow, Request
 from dashnb.local.endpoints.runs import RunEndpoints
 from dashnb.local.endpoints.threads import ThreadEndpoints
+from dashnb.local.keeper import Keeper
 from dashnb.local.log import EventLog
 from dashnb.local.runner import Runner
 from dashnb.local.store import Store
@@ -28,6 +29,7 @@ class Endpoints:
         store: The database.
         log: Where runs write and readers follow.
         runner: Who lets runs go on.
+        keeper: Who sees to it that they end.
         ids: Makes an id from a prefix.
         clock: Milliseconds since 1970.
 
@@ -36,9 +38,9 @@ class Endpoints:
         join_run: How a reader joins a run that is under way; beyond the documented operations.
     """
 
-    def __init__(self, store: Store, log: EventLog, runner: Runner, *, ids: Ids, clock: Clock) -> None:
+    def __init__(self, store: Store, log: EventLog, runner: Runner, keeper: Keeper, *, ids: Ids, clock: Clock) -> None:
         records = Records(store, ids=ids, clock=clock)
-        runs = RunEndpoints(records, runner, log)
+        runs = RunEndpoints(records, runner, keeper, log)
         self.table: dict[str, Callable[[Request], Answer]] = {
             **AssistantEndpoints(records).table,
             **ThreadEndpoints(records, runner).table,

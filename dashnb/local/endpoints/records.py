@@ -91,5 +91,6 @@ def page_of(view: wire.View, records: list[Record], key: str, query: requests.Li
         if not places:
             raise invalid(f"'after' and 'before' must name an entry of this list; {anchor!r} is none.")
         left = left[places[0] + 1 :] if query.after else left[: places[0]]
-    shown = left[-query.limit :] if query.before else left[: query.limit]
-    return wire.page(view, shown, len(left) > query.limit)
+    left = left[query.skipped :]
+    shown = left[-query.size :] if query.before else left[: query.size]
+    return wire.page(view, shown, len(left) > query.size)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dashnb.errors import APIError
 from dashnb.local import wire
 from dashnb.local.endpoints.records import Records
-from dashnb.local.endpoints.request import Answer, Follow, Request, invalid, sent_fields
+from dashnb.local.endpoints.request import Answer, Follow, Request, invalid, not_found, sent_fields
+from dashnb.local.keeper import Keeper
 from dashnb.local.log import EventLog
 from dashnb.local.runner import Runner
 from dashnb.local.store import Record
-from dashnb.local.writer import RunWriter
+from dashnb.local.writer import RunWriter, ThreadBusy, ThreadGone
 from dashnb.protocol import requests
 from dashnb.protocol.lifecycle import is_final
 
@@ -19,9 +21,10 @@ from dashnb.protocol.lifecycle import is_final
 class RunEndpoints:
     """What the operations on runs and steps do."""
 
-    def __init__(self, records: Records, runner: Runner, log: EventLog) -> None:
+    def __init__(self, records: Records, runner: Runner, keeper: Keeper, log: EventLog) -> None:
         self._records = records
         self._runner = runner
+        self._keeper = keeper
         self._log = log
         self.table: dict[str, Callable[[Request], Answer]] = {
             "runs.create": self.create_run,
@@ -36,9 +39,10 @@ class RunEndpoints:
         }
 
     def create_run(self, request: Request) -> Answer:
-        """R1."""
+        """R1: refused while another run of the thread is active."""
         thread_id = request.ids["thread_id"]
         self._records.get("threads", thread_id)
+        self._keeper.settle_thread(thread_id, make_way=True)
         return self._begin(request, thread_id)
 
     def create_thread_and_run(self, request: Request) -> Answer:
@@ -58,16 +62,26 @@ class RunEndpoints:
         run = self._new_run(body, self._records.get("assistants", body.assistant_id), thread_id, request.request_id)
         writer = self._writer(run)
         said = self._records.new_messages(thread_id, [*(messages or []), *body.additional_messages])
-        writer.created(thread=thread, messages=said)
+        self._keeper.leases.hold()
+        try:
+            writer.created(thread=thread, messages=said)
+        except ThreadBusy as error:
+            raise _busy(error.run) from None
+        except ThreadGone:
+            raise not_found("thread", thread_id) from None
         self._runner.start(writer)
+        self._keeper.attend()
         return Follow(run["id"]) if body.stream else wire.created_run(run)
 
     def _new_run(self, body: requests.RunCreate, assistant: Record, thread_id: str, request_id: str) -> Record:
         given = sent_fields(body)
         instructions = [given.get("instructions", assistant.get("instructions")), given.get("additional_instructions")]
         sampling = ("temperature", "top_p", "top_k", "max_tokens")
+        new = self._records.new("run")
         return {
-            **self._records.new("run"),
+            **new,
+            "expires_at": new["created_at"] + self._keeper.lifetime,
+            "owner": self._keeper.leases.owner,
             "thread_id": thread_id,
             "assistant_id": assistant["id"],
             "status": "queued",
@@ -83,6 +97,7 @@ class RunEndpoints:
     def list_runs(self, request: Request) -> wire.Wire:
         """R3."""
         self._records.get("threads", request.ids["thread_id"])
+        self._keeper.settle_thread(request.ids["thread_id"])
         return self._records.page("runs", wire.run, request.query, **request.ids)
 
     def retrieve_run(self, request: Request) -> wire.Wire:
@@ -104,26 +119,25 @@ class RunEndpoints:
         steps = self._records.store.every("steps", run_id=run["id"])
         step = next(step for step in reversed(steps) if step["status"] == "in_progress")
         writer = self._writer(run)
-        known = writer.resume(step, outputs, request.request_id)
+        self._keeper.leases.hold()
+        known = writer.resume(step, outputs, request_id=request.request_id, owner=self._keeper.leases.owner)
         if known is None:
             raise invalid(f"The run {run['id']} does not wait for tool outputs any more.")
         self._runner.start(writer)
         return Follow(run["id"], known) if request.body.stream else wire.submitted_run(writer.run, action)
 
     def cancel_run(self, request: Request) -> wire.Wire:
-        """R7: through the task if the run has one, at once if it only waits."""
-        run = self._run(request)
+        """R7: through whoever works on the run, here or elsewhere; at once if nobody does."""
+        run = self._keeper.expire(self._found(request.ids))
         if is_final(run["status"]):
             raise invalid(f"The run {run['id']} is {run['status']} and cannot be cancelled.")
-        writer = self._writer(run)
-        if self._runner.cancel(run["id"]):
-            writer.move("cancelling")
-        else:
-            for step in self._records.store.every("steps", run_id=run["id"]):
-                if step["status"] == "in_progress":
-                    writer.adopt(step)
-            writer.stop("cancelled")
-        return wire.run(writer.run)
+        waits = run["status"] == "requires_action" or self._keeper.is_orphan(run)
+        if self._runner.cancel(run["id"]) or not waits:
+            writer = self._writer(run)
+            # Elsewhere it may have begun to wait in between, and then nobody works on it.
+            if not writer.move("cancelling") or writer.run.get("owner") is not None:
+                return wire.run(self._found(request.ids))
+        return wire.run(self._keeper.end(run, "cancelled"))
 
     def join_run(self, ids: dict[str, str], *, after: int) -> Follow:
         """The events of a run behind a position, from its log and then as they come.
@@ -132,11 +146,15 @@ class RunEndpoints:
             ids: The ids of the thread and of the run.
             after: The number of the last event that the reader has.
         """
-        run = self._records.get("runs", ids["run_id"], thread_id=ids["thread_id"])
+        run = self._keeper.settle(self._found(ids))
         return Follow(run["id"], after)
 
     def _run(self, request: Request) -> Record:
-        return self._records.get("runs", request.ids["run_id"], thread_id=request.ids["thread_id"])
+        return self._keeper.settle(self._found(request.ids))
+
+    def _found(self, ids: dict[str, str]) -> Record:
+        self._keeper.attend()
+        return self._records.get("runs", ids["run_id"], thread_id=ids["thread_id"])
 
     def list_steps(self, request: Request) -> wire.Wire:
         """P1."""
@@ -150,6 +168,14 @@ class RunEndpoints:
 
     def _writer(self, run: Record) -> RunWriter:
         return RunWriter(self._records.store, self._log, run, ids=self._records.ids, clock=self._records.clock)
+
+
+def _busy(run: Record) -> APIError:
+    """The error for a second run on a thread."""
+    return invalid(
+        f"The thread {run['thread_id']} has an active run, {run['id']} ({run['status']}).\n"
+        "Wait for it, cancel it, or use another thread."
+    )
 
 
 def _pair(calls: list[dict[str, Any]], outputs: list[requests.ToolOutput]) -> list[str]:

@@ -1,0 +1,152 @@
+"""What keeps runs from lasting for ever: those past their time expire, those whose owner is dead fail.
+
+Both are looked for whenever a run is read, and again and again while the service is awake. On the way
+the keeper gives the signs of life of its own service, and stops what others have ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import Awaitable, Callable
+
+from dashnb.local.ending import Error, end_run
+from dashnb.local.leases import Leases
+from dashnb.local.log import EventLog
+from dashnb.local.runner import Runner
+from dashnb.local.store import Record, Store
+from dashnb.local.writer import Clock
+from dashnb.protocol.lifecycle import is_final
+
+LIFETIME_MS = 600_000
+LOOK_SECONDS = 3.0
+RESTARTED: Error = {
+    "code": "server_restarted",
+    "message": "The server that worked on this run is gone. What it had written is kept; ask again.",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Looks after the runs of one database, on behalf of one service.
+
+    Args:
+        store: The database.
+        log: Where readers follow.
+        runner: Who works on the runs of this service.
+        clock: Milliseconds since 1970.
+        leases: Who else works on runs.
+        lifetime: Milliseconds after its creation at which a run expires.
+        interval: Seconds between two looks.
+        sleep: Waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        log: EventLog,
+        runner: Runner,
+        *,
+        clock: Clock,
+        leases: Leases | None = None,
+        lifetime: int = LIFETIME_MS,
+        interval: float = LOOK_SECONDS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.leases = leases or Leases(store, clock=clock)
+        self.lifetime = lifetime
+        self._store = store
+        self._log = log
+        self._runner = runner
+        self._clock = clock
+        self._interval = interval
+        self._sleep = sleep
+        self._watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]]
+        self._watches = weakref.WeakKeyDictionary()
+
+    def settle(self, run: Record) -> Record:
+        """A run as it is now: failed if it is an orphan, expired if its time is over."""
+        if is_final(run["status"]):
+            return run
+        if self.is_orphan(run):
+            return self.end(run, "failed", error=RESTARTED)
+        return self.expire(run)
+
+    def settle_thread(self, thread_id: str, *, make_way: bool = False) -> None:
+        """Settle all runs of a thread; with ``make_way``, one of ours that is being cancelled ends now."""
+        for found in self._store.active_runs(thread_id=thread_id):
+            run = self.settle(found)
+            if make_way and run["status"] == "cancelling" and run.get("owner") == self.leases.owner:
+                self.end(run, "cancelled")
+
+    def is_orphan(self, run: Record) -> bool:
+        """True if a run should go on, and nobody is there to see to it."""
+        waits = run["status"] == "requires_action" or is_final(run["status"])
+        return not waits and not self.leases.is_alive(run.get("owner"))
+
+    def expire(self, run: Record) -> Record:
+        """A run as it is now: expired if its time is over."""
+        over = run.get("expires_at")
+        if is_final(run["status"]) or over is None or self._clock() < over:
+            return run
+        return self.end(run, "expired")
+
+    def end(self, run: Record, status: str, *, error: Error | None = None) -> Record:
+        """End a run, whoever works on it; the run as it is then."""
+        run_id: str = run["id"]
+        with self._store.begin() as change:
+            ended = end_run(change, run_id, status, now=self._clock(), error=error)
+            left = run if ended else change.get("runs", run_id)
+        if ended is None:
+            return left or run
+        record, told = ended
+        self._log.tell(told)
+        self._runner.cancel(run_id)
+        return record
+
+    def look(self) -> None:
+        """Look once: at the runs of this service, then at all others; give a sign of life."""
+        self.leases.look()
+        if running := self._runner.running():
+            self.leases.renew()
+        for run_id in running:
+            run = self._store.get("runs", run_id)
+            if run is None or is_final(run["status"]) or run["status"] == "cancelling":
+                self._runner.cancel(run_id)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Settle all runs of the database."""
+        for run in self._store.active_runs():
+            self.settle(run)
+
+    def attend(self) -> None:
+        """Look again and again from now on, on the loop that asks."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        watch = self._watches.get(loop)
+        if watch is None or watch.done():
+            self._watches[loop] = loop.create_task(self._watch(), name="dashnb-keeper")
+
+    async def close(self) -> None:
+        """Stop looking on this loop, and stop all runs of this loop."""
+        watch = self._watches.pop(asyncio.get_running_loop(), None)
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        await self._runner.close()
+        if not self._runner.running():
+            self.leases.release()
+
+    async def _watch(self) -> None:
+        while True:
+            await self._sleep(self._interval)
+            try:
+                self.look()
+            except Exception:
+                # A database that is busy now may not be in a moment; runs are looked at when they are read, too.
+                _log.warning("the runs could not be looked after", exc_info=True)
