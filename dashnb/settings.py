@@ -64,7 +64,32 @@ SETTINGS: dict[str, Setting] = {
         ),
         Setting("model", ("DASHNB_MODEL",), "qwen-max", "The model of assistants that name none."),
         Setting("timeout", ("DASHNB_TIMEOUT",), "300", "Seconds to wait for the service between two pieces of data."),
-        Setting("engine", ("DASHNB_ENGINE",), "guide", "Who answers on the embedded API: guide or replay:FILE."),
+        Setting(
+            "engine",
+            ("DASHNB_ENGINE",),
+            "guide",
+            "Who answers on the embedded API: guide, replay:FILE, or a model server as PRESET or PRESET:MODEL with "
+            "the presets openai, qwen, qwen-intl, ollama, vllm and llamacpp.",
+        ),
+        Setting(
+            "llm_url",
+            ("DASHNB_LLM_URL",),
+            None,
+            "The base URL of the model server, above /chat/completions; that of the engine's preset if unset.",
+        ),
+        Setting(
+            "llm_key",
+            ("DASHNB_LLM_KEY",),
+            None,
+            "The key of the model server; api_key for the engines qwen and qwen-intl if unset.",
+            secret=True,
+        ),
+        Setting(
+            "llm_model",
+            ("DASHNB_LLM_MODEL",),
+            None,
+            "The model that the model server answers with; the model of the run if unset.",
+        ),
         Setting(
             "pace", ("DASHNB_PACE",), "15", "Milliseconds between two pieces of the guide's answers, to watch them."
         ),

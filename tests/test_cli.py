@@ -203,3 +203,78 @@ def test_the_command_is_installed_and_knows_its_version() -> None:
         [Path(sys.executable).with_name("dashnb"), "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"dashnb {dashnb.__version__}"
+
+
+# documents and plugins
+
+
+def test_docs_are_added_listed_found_and_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "x1.md").write_text("# Bailian X1\n\nThe Bailian X1 weighs 190 grams.")
+    (folder / "photo.png").write_bytes(b"\x89PNG")
+    assert cli.main(["docs", "list"]) == 0
+    assert "There are no documents" in capsys.readouterr().out
+    assert cli.main(["docs", "add", str(folder), "--collection", "phones"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Added 1 document with 1 passage to the collection phones.",
+        "Left out, as 1 file is of another type: photo.png.",
+    ]
+    assert cli.main(["docs", "list"]) == 0
+    assert capsys.readouterr().out.split() == ["phones", "x1.md", "1", "passages", str(folder / "x1.md")]
+    assert cli.main(["ask", "How many grams does the Bailian X1 weigh?", "-t", "rag"]) == 0
+    assert "190 grams" in capsys.readouterr().out
+    assert cli.main(["docs", "remove", "x1.md"]) == 0
+    assert capsys.readouterr().out == "Removed x1.md from the collection phones.\n"
+    assert cli.main(["docs", "remove", "x1.md"]) == 1
+    assert "no document 'x1.md'" in capsys.readouterr().err
+
+
+def test_docs_that_cannot_be_read_are_named_and_the_others_added(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("Cats sleep.")
+    (tmp_path / "b.pdf").write_bytes(b"%PDF")
+    paths = [str(tmp_path / name) for name in ("a.txt", "b.pdf", "c.txt")]
+    assert cli.main(["docs", "add", *paths]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Added 1 document with 1 passage to the collection default."
+    assert "b.pdf is of no type that can be read" in lines[1]
+    assert "c.txt cannot be read" in lines[2]
+
+
+def test_adding_many_docs_shows_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.txt").write_text("Cats sleep.")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert cli.main(["docs", "add", *(str(tmp_path / f"{n}.txt") for n in range(3))]) == 0
+    shown = capsys.readouterr()
+    assert "2 of 3: 1.txt" in shown.err
+    assert shown.err.endswith("\r\x1b[K")
+    assert "3 documents" in shown.out
+
+
+def test_plugins_are_added_listed_and_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = tmp_path / "stock.json"
+    schema.write_text('{"type": "object"}')
+    add = ["plugins", "add", "stock_level", "https://shop.example/stock", "--schema", str(schema)]
+    assert cli.main(["plugins", "list"]) == 0
+    assert "There are no plugins" in capsys.readouterr().out
+    assert cli.main([*add, "--description", "What is there"]) == 0
+    said, definition = capsys.readouterr().out.splitlines()
+    assert said == "Added stock_level. The tool for an assistant:"
+    assert json.loads(definition) == {
+        "type": "stock_level",
+        "description": "What is there",
+        "parameters": {"type": "object"},
+    }
+    assert cli.main(["plugins", "list"]) == 0
+    assert capsys.readouterr().out == "stock_level  https://shop.example/stock  What is there\n"
+    assert cli.main(["plugins", "remove", "stock_level"]) == 0
+    assert capsys.readouterr().out == "Removed stock_level.\n"
+    assert cli.main(["plugins", "remove", "stock_level"]) == 1
+    add[2] = "calculator"
+    assert cli.main(add) == 1
+    assert "is a built-in tool" in capsys.readouterr().err

@@ -126,6 +126,7 @@ def test_the_public_names_are_these() -> None:
         "Session",
         "connect",
         "history",
+        "serve",
         "tool",
     ]
     for name in dashnb.__all__:
