@@ -20,6 +20,8 @@ from dashnb.errors import DashnbError, RunInterrupted
 if TYPE_CHECKING:
     from dashnb.local.documents.library import Library
 
+ENGINE_HELP = "who answers: guide, smollm, replay:FILE, or a model server such as qwen or ollama:MODEL"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status.
@@ -76,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--connect", metavar="WHERE", help="local, cloud, cloud-intl or a URL")
-    parser.add_argument("--engine", metavar="NAME", help="who answers on the embedded API: guide or replay:FILE")
+    parser.add_argument("--engine", metavar="NAME", help=ENGINE_HELP)
     parser.add_argument("--database", metavar="FILE", help="the embedded API's database, or :memory:")
 
 
@@ -104,7 +106,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_serve)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; this machine alone if left out")
     parser.add_argument("--port", type=int, default=8765, help="the port, 8765 if left out; 0 for any free one")
-    parser.add_argument("--engine", metavar="NAME", help="who answers: guide or replay:FILE")
+    parser.add_argument("--engine", metavar="NAME", help=ENGINE_HELP)
     parser.add_argument("--database", metavar="URL", help="a file, :memory: or a database URL")
     parser.add_argument("--token-file", metavar="FILE", help="where the token is kept; made if there is none")
     parser.add_argument("-v", "--verbose", action="store_true", help="log every request")

@@ -68,8 +68,8 @@ SETTINGS: dict[str, Setting] = {
             "engine",
             ("DASHNB_ENGINE",),
             "guide",
-            "Who answers on the embedded API: guide, replay:FILE, or a model server as PRESET or PRESET:MODEL with "
-            "the presets openai, qwen, qwen-intl, ollama, vllm and llamacpp.",
+            "Who answers on the embedded API: guide, smollm, replay:FILE, or a model server as PRESET or "
+            "PRESET:MODEL with the presets openai, qwen, qwen-intl, ollama, vllm and llamacpp.",
         ),
         Setting(
             "llm_url",

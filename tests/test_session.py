@@ -950,43 +950,22 @@ def test_functions_are_given_by_their_names(stage: Build) -> None:
 # --- a thread that is taken ----------------------------------------------------------------------
 
 
-def _refusing_once(one: Stage, run_id: str) -> None:
-    """The thread does not take a second run before the one that is named has ended."""
-    inner = one.wire.inner
-
-    class Busy(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            if request.method == "POST" and request.url.path.endswith("/runs"):
-                path = request.url.copy_with(raw_path=f"{request.url.path}/{run_id}".encode())
-                active = json.loads(inner.handle_request(httpx.Request("GET", path)).read())
-                if active.get("status") not in ("cancelled", "completed"):
-                    message = f"The thread thread_1 has an active run, {run_id} ({active.get('status')})."
-                    return httpx.Response(400, json={"code": "InvalidParameter", "message": message})
-            return inner.handle_request(request)
-
-        def close(self) -> None:
-            inner.close()
-
-    one.wire.inner = Busy()
-
-
-def test_a_thread_that_is_taken_is_said_to_be_so_with_the_run_and_what_to_do(stage: Build) -> None:
+def test_a_thread_that_somebody_else_uses_is_said_to_be_so_with_the_run_and_what_to_do(stage: Build) -> None:
     one = stage(calls(("add", {"left": 1, "right": 2})), says("Fine."))
-    with one.session(tools=[]) as session:
-        with pytest.raises(RunError, match="add"):
-            session.ask("1 + 2?")
-        _refusing_once(one, "run_1")
+    with one.session() as other, pytest.raises(RunError, match="add"):
+        other.ask("1 + 2?")
+    with one.session(thread="thread_1") as session:
         with pytest.raises(BadRequestError, match="run_1 is requires_action: show it with") as caught:
             session.ask("And now?")
         assert len(str(caught.value).splitlines()) <= 3
+    assert one.status("run_1") == "requires_action"
 
 
 def test_a_run_in_the_way_is_cancelled_if_the_session_is_told_to(stage: Build) -> None:
     one = stage(calls(("add", {"left": 1, "right": 2})), says("Fine."))
-    with one.session(busy="cancel") as session:
-        with pytest.raises(RunError, match="add"):
-            session.ask("1 + 2?")
-        _refusing_once(one, "run_1")
+    with one.session() as other, pytest.raises(RunError, match="add"):
+        other.ask("1 + 2?")
+    with one.session(thread="thread_1", busy="cancel") as session:
         assert session.ask("And now?").text == "Fine."
     assert one.status("run_1") == "cancelled"
     asked = [message.text for message in one.client.messages.list("thread_1") if message.role == "user"]
@@ -1010,3 +989,13 @@ def test_a_service_that_cannot_join_shows_the_run_as_a_whole(stage: Build) -> No
         one.wire.answers = {"/stream": 404}
         (state,) = session.join(told.id)
     assert (state.text, state.status) == ("997002", "completed")
+
+
+def test_a_run_left_waiting_for_a_function_that_is_not_there_gives_way_to_the_next_question(stage: Build) -> None:
+    one = stage([CallPiece(0, "get_weather", "{}")], says("Whole."))
+    with one.session(tools=[{"type": "function", "function": {"name": "get_weather"}}]) as session:
+        with pytest.raises(RunError, match="get_weather"):
+            session.ask("1?")
+        assert session.ask("2?").text == "Whole."
+    left, answered = one.client.runs.iter("thread_1", order="asc")
+    assert (left.status, answered.status) == ("cancelled", "completed")

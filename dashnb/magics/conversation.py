@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import Assistant, Run, Thread
-from dashnb.protocol.state import ABANDONED, RunState
-from dashnb.session.busy import Busy
+from dashnb.protocol.state import RunState
+from dashnb.session.busy import Busy, is_left_behind
 from dashnb.session.connection import Connection, open_client, plan
 from dashnb.session.session import Session
 from dashnb.settings import Settings
@@ -90,10 +90,7 @@ class Conversation:
 
     def _decide(self, active: Run) -> Busy:
         """A run of our own that waits for functions, or that nobody reads, makes room; no other one."""
-        mine = {state.id: state for state in self._left}
-        state = mine.get(active.id)
-        is_left = state is not None and (active.status == "requires_action" or state.status == ABANDONED)
-        return "cancel" if is_left else "raise"
+        return "cancel" if is_left_behind(active, self._left) else "raise"
 
     def _own_assistant(self) -> Assistant | str:
         if self.assistant is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from dashnb.client.client import Client
 from dashnb.errors import APIError, BadRequestError, ConflictError, NotFoundError
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import Run
+from dashnb.protocol.state import ABANDONED, RunState
 
 Busy = Literal["raise", "wait", "cancel"]
 Decide = Callable[[Run], Busy]
@@ -42,6 +43,12 @@ def make_room(client: Client, refused: BadRequestError | ConflictError, decide: 
         raise _busy(refused, run, thread_id) from error
     if not is_final(run.status):
         raise _busy(refused, run, thread_id) from None
+
+
+def is_left_behind(active: Run, own: Iterable[RunState]) -> bool:
+    """True if a run is one of our own that waits for functions, or that nobody reads any more."""
+    mine = [state for state in own if state.id == active.id]
+    return any(active.status == "requires_action" or state.status == ABANDONED for state in mine)
 
 
 def _named(client: Client, refused: APIError, thread_id: str) -> Run | None:

@@ -15,7 +15,7 @@ from dashnb.errors import BadRequestError, ConflictError, DashnbError, InvalidAr
 from dashnb.protocol.objects import Assistant, Run, Thread
 from dashnb.protocol.requests import PAGE_LIMIT
 from dashnb.protocol.state import RunState
-from dashnb.session.busy import Busy, Decide, make_room
+from dashnb.session.busy import Busy, Decide, is_left_behind, make_room
 from dashnb.session.connection import connect, place_of
 from dashnb.session.runner import run
 from dashnb.session.tools import FunctionTool, ToolLike, as_tools
@@ -54,7 +54,8 @@ class Session:
             none.
         clock: Milliseconds since 1970.
         busy: What to do when the thread's last run is still active: ``raise`` the service's refusal, ``wait``
-            for the end of that run, or ``cancel`` it; or a function from that run to one of the three.
+            for the end of that run, or ``cancel`` it; or a function from that run to one of the three. A
+            run of this session that was left waiting for functions is cancelled in any case.
 
     Attributes:
         runs: The states of the runs of this session, in order.
@@ -205,7 +206,9 @@ class Session:
         return run(client, begin, self._functions, state=state, record=record, make_room=free)
 
     def _decide(self, active: Run) -> Busy:
-        return self._busy(active) if callable(self._busy) else self._busy
+        if callable(self._busy):
+            return self._busy(active)
+        return "cancel" if is_left_behind(active, self.runs) else self._busy
 
     def _question(self, state: RunState) -> str:
         """What a run that somebody else began was asked: the newest message of the user before it."""
