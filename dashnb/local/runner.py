@@ -22,6 +22,7 @@ from dashnb.local.models.engine import (
     EngineError,
     OutputPiece,
     Piece,
+    ReasoningPiece,
     Said,
     Spent,
     TextPiece,
@@ -237,6 +238,8 @@ class _Round:
                 await self._begin_call(piece)
             if piece.arguments:
                 self._tell(piece.arguments)
+        elif isinstance(piece, ReasoningPiece):
+            self._writer.think(piece.text)
         elif isinstance(piece, OutputPiece) and self._call is not None:
             self._call.output = piece.output
 

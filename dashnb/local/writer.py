@@ -16,6 +16,7 @@ from dashnb.local import wire
 from dashnb.local.ending import Error, end_run
 from dashnb.local.log import DONE, EventLog, entry
 from dashnb.local.store import Change, LoggedEvent, Record, Store
+from dashnb.protocol.events import REASONING_DELTA
 from dashnb.protocol.lifecycle import sources
 
 Ids = Callable[[str], str]
@@ -187,6 +188,11 @@ class RunWriter:
         self._tell(
             "thread.message.delta", {"id": self._message.record["id"], "object": "thread.message.delta", "delta": delta}
         )
+
+    def think(self, text: str) -> None:
+        """Tell what the model thinks, apart from the answer; it is in the log and in no message."""
+        if text:
+            self._tell(REASONING_DELTA, {"id": self.run["id"], "object": REASONING_DELTA, "delta": {"text": text}})
 
     # --- tool calls ------------------------------------------------------------------------
 

@@ -51,6 +51,9 @@ EVENTS: dict[str, tuple[type[WireObject], str]] = {
     "error": (ErrorInfo, "The server failed; nothing reliable follows."),
 }
 DONE = ServerSentEvent("done", "[DONE]")
+# Beyond the documented events: what a reasoning model thinks, apart from its answer. Whoever does not
+# know the name skips it, as the documentation asks of clients.
+REASONING_DELTA = "thread.run.reasoning.delta"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,12 @@ class RunEvent:
         if not isinstance(self.data, MessageDelta):
             return ""
         return "".join(part.text.value for part in self.data.delta.content if part.text)
+
+    @property
+    def reasoning(self) -> str:
+        """The thought that a reasoning delta adds, ``""`` for any other event."""
+        delta = self.data.get("delta") if self.name == REASONING_DELTA and isinstance(self.data, dict) else None
+        return str(delta.get("text") or "") if isinstance(delta, dict) else ""
 
 
 def parse_event(sent: ServerSentEvent) -> RunEvent:

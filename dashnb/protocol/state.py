@@ -125,6 +125,7 @@ class RunState:
         ended_at: When the run's final event arrived.
         event_count: How many events were applied.
         last_event_id: The id of the last event that had one, ``""`` if the server gives none.
+        reasoning: What a reasoning model thought, apart from the answer; ``""`` if it shows nothing of it.
     """
 
     def __init__(self, *, requested_at: float | None = None) -> None:
@@ -139,6 +140,7 @@ class RunState:
         self.ended_at: float | None = None
         self.event_count = 0
         self.last_event_id = ""
+        self.reasoning = ""
         self._steps: dict[str, _StepSum] = {}
         self._messages: dict[str, _MessageSum] = {}
 
@@ -221,6 +223,7 @@ class RunState:
         self.event_count += 1
         self.last_event_id = event.id or self.last_event_id
         self.done = event.name == "done"
+        self.reasoning += event.reasoning
         data = event.data
         verb = event.name.rpartition(".")[2]
         if isinstance(data, Run):

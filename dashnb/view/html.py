@@ -14,7 +14,10 @@ from dashnb.view.markdown import MARKDOWN_AT_MOST
 from dashnb.view.markdown import to_html as markdown_to_html
 from dashnb.view.style import tag, text_html
 from dashnb.view.tool_html import call_html, step_html
+from dashnb.view.toolcalls import shorten
 from dashnb.view.wording import accounts, activity, notice
+
+REASONING_SHOWN = 8000  # characters
 
 _WORDS: dict[str, str] = {
     "": "no answer",
@@ -40,7 +43,7 @@ def to_html(state: RunState, heading: Heading, *, block: Block | None = None, li
         live: True while the run goes on: what it does now stands where accounts and notices will be.
     """
     shown = block or whole(state)
-    parts = [_header(state, heading, live)] if shown.first else []
+    parts = [_header(state, heading, live), _reasoning(state)] if shown.first else []
     for section in shown.sections:
         if isinstance(section, TextSection):
             parts.append(_answer(section.text, state.text))
@@ -58,6 +61,15 @@ def _header(state: RunState, heading: Heading, live: bool) -> str:
         return tag("div", style.HEADER, name + tag("span", style.QUIET, facts))
     words = tag("span", style.QUIET, text_html(_WORDS.get(state.status, state.status)))
     return tag("div", style.HEADER, f"{name}{tag('span', style.QUIET, f'{facts} · ')}{style.dot(state.status)} {words}")
+
+
+def _reasoning(state: RunState) -> str:
+    """What a reasoning model thought: closed, as it is no part of the answer."""
+    if not state.reasoning.strip():
+        return ""
+    thought = tag("pre", style.DATA, text_html(shorten(state.reasoning.strip(), REASONING_SHOWN)))
+    summary = f'<summary style="{style.SUMMARY}">Reasoning</summary>'
+    return f'<details style="{style.CALL}">{summary}{thought}</details>'
 
 
 def _answer(text: str, whole_text: str) -> str:

@@ -68,6 +68,8 @@ def activity(state: RunState, heading: Heading) -> str:
     if busy and busy[-1].calls:
         names = ", ".join(dict.fromkeys(call.name or "a tool" for call in busy[-1].calls))
         return f"{names} is running …" if len(busy[-1].calls) == 1 else f"{names} are running …"
+    if state.reasoning and not state.text:
+        return f"{heading.name} is thinking …"
     return "writing …" if state.text else f"{heading.name} is working …"
 
 

@@ -64,7 +64,7 @@ class TextPiece:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningPiece:
-    """What the model thinks before it answers: no part of the answer, and kept nowhere."""
+    """What the model thinks before it answers: told apart from the answer, and part of no message."""
 
     text: str
 
