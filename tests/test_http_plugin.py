@@ -208,6 +208,17 @@ def test_the_guide_fills_the_arguments_of_a_plugin_from_its_definition(shop: Sho
     assert [body for _, _, body in shop.asked] == [{"count": 3}]
 
 
+def test_a_model_is_told_what_a_plugin_takes_and_never_its_token(shop: Shop, tmp_path: Path) -> None:
+    plugin = OwnPlugin("stock_level", f"{shop.url}/stock", SCHEMA, "How many there are.")
+    register(tmp_path / "plugins.json", plugin)
+    engine = Script([TextPiece("Hm.")])
+    with serving(engine, plugins=builtin_plugins(lambda: tmp_path)) as api:
+        assistant = api.assistant(tools=[{"type": "stock_level", "description": "Stock.", "auth": AUTH}])
+        with api.stream(f"/threads/{api.thread('Hello')}/runs", assistant_id=assistant) as stream:
+            list(stream)
+    assert engine.turns[0].tools == ({"type": "stock_level", "description": "Stock.", "parameters": SCHEMA},)
+
+
 # Keeping
 
 

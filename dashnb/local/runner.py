@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from dashnb.local.ending import Error
 from dashnb.local.models.engine import (
@@ -156,7 +157,20 @@ class Runner:
         settings = {name: run.get(name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
         sampling = {name: value for name, value in settings.items() if value is not None}
         rounds = self._rounds(run)
-        return Turn(run["model"], run["instructions"], tuple(run["tools"]), self._said(run), rounds, sampling)
+        tools = tuple(self._described(tool) for tool in run["tools"])
+        return Turn(run["model"], run["instructions"], tools, self._said(run), rounds, sampling)
+
+    def _described(self, tool: dict[str, Any]) -> dict[str, Any]:
+        """A tool with what its plugin says of itself, such as its schema; the run's own words outrank that.
+
+        The token of a plugin is for its call alone: no model sees it.
+        """
+        try:
+            known: dict[str, Any] = getattr(self._plugins.get(tool["type"]), "definition", {})
+        except PluginError:
+            # A plugin that cannot be had is told about when it is used.
+            known = {}
+        return {**known, **{name: value for name, value in tool.items() if name != "auth"}}
 
     def _said(self, run: Record) -> tuple[Said, ...]:
         """The thread as far as the run's strategy lets it through, without what the run says itself."""

@@ -60,6 +60,7 @@ def http_tool(plugin: OwnPlugin, *, seconds: float = SECONDS, most_bytes: int = 
             raise PluginError(f"{plugin.id} cannot be reached at {where}: {reason}.") from None
         return text
 
+    call.definition = plugin.definition  # type: ignore[attr-defined]  # what a model is told, see `Runner`
     return call
 
 
