@@ -475,3 +475,10 @@ def test_every_language_says_everything_with_the_same_values() -> None:
             key: fields(phrase) for key, phrase in PHRASES["en"].items()
         }
     assert SKIES.keys() == PHRASES.keys() == SAMPLERS.keys()
+
+
+def test_a_question_before_other_wishes_is_searched_alone() -> None:
+    message = "What is the weather in Beijing? Draw a picture of it and make a QR code of it."
+    tools = [{"type": kind} for kind in ("quark_search", "text_to_image", "generate_qrcode")]
+    (call,) = calls_of(turn_of(message, tools))
+    assert call == ("quark_search", {"query": "weather in Beijing"})

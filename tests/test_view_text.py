@@ -13,6 +13,7 @@ from dashnb.protocol.objects import Usage
 from dashnb.protocol.state import RunState
 from dashnb.view import Heading, TextView, to_markdown, to_text
 from dashnb.view.text import clean, without_picture_data
+from dashnb.view.toolcalls import read_output
 from view_support import HOSTILE, call, created, folded, message, recorded, run, waiting
 
 HEADING = Heading("Weather", engine="guide · rules, no language model")
@@ -144,3 +145,7 @@ def test_the_terminal_shows_a_word_for_a_picture_however_it_is_cut() -> None:
         state.end("completed")
         view.finish(state)
         assert written.getvalue() == "Here:\n\n[picture: a cat]\n\nDone.\n"
+
+
+def test_a_search_without_results_says_so() -> None:
+    assert read_output('{"success": true, "data": [], "failed": null}').line == "no results"

@@ -87,6 +87,8 @@ def read_output(output: str | list[Any] | None) -> Reading:
     value = output if isinstance(output, list) else _parse(output)
     if results := _search_results(value):
         return Reading("search", _pretty(value), results=results, line=_count(len(results), "result"))
+    if isinstance(value, dict) and value.get("data") == [] and "success" in value:
+        return Reading("json", _pretty(value), line="no results")
     if pictures := _pictures(value):
         return Reading("pictures", _pretty(value), pictures=pictures, line=_count(len(pictures), "picture"))
     if isinstance(value, (dict, list)):

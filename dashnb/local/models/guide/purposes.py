@@ -126,7 +126,8 @@ def _rag(message: str) -> Found:
 
 
 _CLAUSE = re.compile(
-    r"[,，。;；、]\s*|\.\s+|\b(?:and )?then\b|\band (?=make|draw|paint|turn|give|create|generate)|然后|再|して(?=、)"
+    r"[,，。;；、]\s*|[?？!！]\s*(?=\S)|\.\s+|\b(?:and )?then\b"
+    r"|\band (?=make|draw|paint|turn|give|create|generate)|然后|再|して(?=、)"
 )
 
 
