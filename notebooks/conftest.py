@@ -8,11 +8,14 @@ import tempfile
 
 import pytest
 
+from dashnb.settings import SETTINGS
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Scrub the environment that the kernels inherit."""
+    settings = {variable for setting in SETTINGS.values() for variable in setting.variables}
     for name in list(os.environ):
-        if name.startswith(("DASHSCOPE_", "DASHNB_")):
+        if name in settings or name.startswith("DASHSCOPE_"):
             del os.environ[name]
     folder = tempfile.mkdtemp(prefix="dashnb-notebooks-")
     os.environ["DASHNB_DATA_DIR"] = folder
