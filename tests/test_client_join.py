@@ -17,7 +17,6 @@ import pytest
 from dashnb.client.client import AsyncClient, Client
 from dashnb.client.failures import Backoff
 from dashnb.errors import APIError, ConnectionFailed, InvalidArgument, NotFoundError, ProtocolError, StreamError
-from dashnb.local.app import JOIN_PATH
 from dashnb.local.models.engine import CallPiece, Engine, Spent, TextPiece
 from dashnb.local.models.replay import ReplayEngine
 from dashnb.local.service import BASE_URL, LocalService
@@ -291,7 +290,7 @@ def every_cut(content: bytes) -> list[int]:
 
 
 def test_client_and_embedded_api_mean_the_same_endpoint() -> None:
-    assert (JOIN.method, JOIN.path) == ("GET", JOIN_PATH)
+    assert (JOIN.method, JOIN.path) == ("GET", "/threads/{thread_id}/runs/{run_id}/stream")
     assert JOIN.name not in OPERATIONS
 
 

@@ -20,14 +20,13 @@ from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
 from dashnb.errors import APIError, DashnbError, ProtocolError, StreamError
 from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import ErrorInfo, Run
-from dashnb.protocol.operations import JOIN
+from dashnb.protocol.operations import ENGINE_HEADER, JOIN
 from dashnb.protocol.sse import Decoder, ServerSentEvent
 from dashnb.protocol.state import RunState
 
 if TYPE_CHECKING:
     from dashnb.client.client import AsyncClient, Client
 
-ENGINE_HEADER = "x-dashnb-engine"
 # How often a run is joined again before one more event has arrived.
 REJOINS = 5
 Clock = Callable[[], float]

@@ -23,14 +23,11 @@ from starlette.routing import Route
 from dashnb.errors import APIError, api_error
 from dashnb.local.endpoints import Answer, Endpoints, Follow, Request
 from dashnb.local.log import EventLog
-from dashnb.protocol.operations import OPERATIONS, Operation
+from dashnb.protocol.operations import ENGINE_HEADER, JOIN, OPERATIONS, Operation
 from dashnb.protocol.requests import ListQuery
 from dashnb.protocol.sse import ServerSentEvent, comment, encode
 
 PREFIX = "/api/v1"
-# Beyond the documented operations: the events of a run that is under way, or has ended.
-JOIN_PATH = "/threads/{thread_id}/runs/{run_id}/stream"
-ENGINE_HEADER = "x-dashnb-engine"
 HEARTBEAT_SECONDS = 12.0
 
 _log = logging.getLogger(__name__)
@@ -62,7 +59,7 @@ def create_app(
         Route(PREFIX + operation.path, answerer.endpoint(operation), methods=_methods(operation))
         for operation in OPERATIONS.values()
     ]
-    routes.append(Route(f"{PREFIX}{JOIN_PATH}", answerer.join, methods=["GET"]))
+    routes.append(Route(PREFIX + JOIN.path, answerer.join, methods=[JOIN.method]))
     routes.append(Route("/openapi.json", _describe, methods=["GET"]))
     handlers: dict[Any, Any] = {HTTPException: answerer.refuse, Exception: answerer.fail}
 

@@ -124,3 +124,5 @@ OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _
 
 # The events of a run that is under way, or over. The cloud service has nothing of the kind, and answers 404.
 JOIN = Operation("runs.join", "GET", f"{_RUN}/stream", objects.Run, documented=False)
+# Says in every answer of the embedded API who answers; the cloud service does not send it.
+ENGINE_HEADER = "x-dashnb-engine"
