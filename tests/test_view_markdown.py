@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -53,28 +54,99 @@ def test_a_link_that_does_not_lead_to_the_web_keeps_its_words_only(target: str) 
     assert "words <strong>here</strong>" in html
 
 
-def test_a_link_to_the_web_opens_apart_and_tells_nothing() -> None:
-    html = to_html("[a](https://example.org/?q=1&r=2)")
-    assert 'href="https://example.org/?q=1&amp;r=2" target="_blank" rel="noopener noreferrer"' in html
+@pytest.mark.parametrize("source", ["[a]({} 'Bank')", "[a][1]\n\n[1]: {} 'Bank'", "<{}>"])
+def test_a_link_to_the_web_shows_where_it_leads_opens_apart_and_tells_nothing(source: str) -> None:
+    html = to_html(source.format("https://example.org/?q=1&r=2"))
+    url = "https://example.org/?q=1&amp;r=2"
+    assert f'<a href="{url}" title="{url}" target="_blank" rel="noopener noreferrer">' in html
+    assert "Bank" not in html
 
 
 @pytest.mark.parametrize(
-    ("source", "shown"),
+    "source",
     [
-        ("https://example.org/a.png", True),
-        ("http://example.org/a.png", True),
-        ("data:image/png;base64,iVBORw0KGgo=", True),
-        ("data:image/webp;base64,AAAA", True),
-        ("data:image/svg+xml;base64,AAAA", False),
-        ("data:text/html;base64,AAAA", False),
-        ("javascript:alert(1)", False),
-        ("local.png", False),
+        "https://example.org/a.png",
+        "HTTPS://example.org/a.png",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:image/jpeg;base64,AAAA",
+        "data:image/gif;base64,AAAA",
+        "data:image/webp;base64,AAAA",
     ],
 )
-def test_pictures_come_from_the_web_or_are_pixels(source: str, shown: bool) -> None:
-    html = to_html(f"![the alt]({source})")
-    assert ("<img " in html) is shown
-    assert "the alt" in html
+def test_pictures_come_over_https_or_are_pixels(source: str) -> None:
+    assert to_html(f'![the "alt"]({source} "title")').startswith(
+        f'<p style="margin:0 0 0.75em 0"><img src="{source}" alt="the &quot;alt&quot;" style="max-width:100%'
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "data:image/svg+xml;base64,AAAA",
+        "data:image/png,AAAA",
+        "data:image/png;base64,AAAA;x",
+        "data:text/html;base64,AAAA",
+        "javascript:alert(1)",
+        "javascript:alert(1)//http://x.y/",
+        "file:///a.png",
+        "//example.org/a.png",
+        "http:/example.org/a.png",
+        "http://",
+        "http://?x",
+        "http://me@/x",
+        "https:a.png",
+        "ftp://example.org/a.png",
+        "local.png",
+        "",
+    ],
+)
+def test_of_any_other_picture_the_words_are_kept(source: str) -> None:
+    assert to_html(f"![the *alt*]({source})") == '<p style="margin:0 0 0.75em 0">the alt</p>\n'
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://example.org/a.png?b&c", "example.org"),
+        ("HTTP://Example.org:8080", "Example.org:8080"),
+        ("http://example.org#x", "example.org"),
+        ("http://bank.example@evil.example/", "evil.example"),
+        ("http://bank.example%2F@evil.example/?@bank.example", "evil.example"),
+        ("http://a@b@evil.example/@bank.example", "evil.example"),
+        ("http:///evil.example/a", "evil.example"),
+        ("http://bänk.example/", "xn--bnk-qla.example"),
+    ],
+)
+def test_a_picture_over_plain_http_becomes_a_link_that_names_its_host(url: str, host: str) -> None:
+    link = re.search("<a .*</a>", to_html(f"![the alt]({url})"))
+    assert link
+    assert text_of(link[0]) == f"the alt ({host})"
+    href = re.match('<a href="([^"]+)" title="([^"]+)" target="_blank" rel="noopener noreferrer">', link[0])
+    assert href
+    assert href[1] == href[2]
+    assert f">{host}</a>" in to_html(f"![]({url})")
+
+
+@pytest.mark.parametrize("around", ["[{}](https://x.example)", "[a **{}** b](https://x.example)"])
+def test_a_picture_that_may_not_be_shown_is_no_link_inside_a_link(around: str) -> None:
+    html = to_html(around.format("![$5](http://example.org/a.png)"))
+    assert "<span>$</span>5 (example.org)" in html
+    assert html.count("<a ") == html.count("</a>") == 1
+    assert "http://" not in html
+
+
+def test_a_picture_beside_a_link_or_in_one_that_was_taken_away_may_be_a_link() -> None:
+    picture = "![b](http://example.org/b.png)"
+    assert to_html(f"[a](https://x.example) {picture}").count("<a ") == 2
+    assert to_html(f"[{picture}](javascript:alert(1))").count("<a ") == 1
+
+
+def test_pictures_that_were_fetched_stand_for_their_urls() -> None:
+    kept = {"http://example.org/a b.png?c&d": "data:image/png;base64,AAAA", "https://x.example": "javascript:alert(1)"}
+    html = to_html("![alt](<http://example.org/a b.png?c&amp;d>)", pictures=kept)
+    assert '<img src="data:image/png;base64,AAAA" alt="alt" style="' in html
+    assert ">alt</p>" in to_html("![alt](https://x.example)", pictures=kept)
+    assert '<img src="https://y.example"' in to_html("![alt](https://y.example)", pictures=kept)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +179,25 @@ def test_prices_are_not_formulas() -> None:
 def test_code_is_shown_as_it_is() -> None:
     html = to_html("```py onload=x\nif a < b:\n    pass\n```")
     assert 'class="language-py"' in html
-    assert "if a &lt; b:\n    pass</code></pre>" in html
+    assert "if a < b:\n    pass" in text_of(html)
     assert "onload" not in html
+    assert "if a &lt; b:\n    pass</code></pre>" in to_html("    if a < b:\n        pass")
+
+
+def test_code_in_a_known_language_has_colours() -> None:
+    assert '><span style="color:#ad50cc">if</span> a &lt; b: ' in to_html("```py\nif a < b: pass\n```")
+    for plain in ("```\nif a: pass\n```", "``` nonsense\nif a: pass\n```", "    if a: pass"):
+        assert ">if a: pass</code></pre>" in to_html(plain)
+
+
+@pytest.mark.parametrize("language", ["html", "js", "py", "diff"])
+@given(text=HOSTILE)
+@settings(deadline=None, max_examples=50)
+def test_code_in_colours_stays_text(language: str, text: str) -> None:
+    code = re.sub("[`\0\r]", "", text)
+    html = to_html(f"````{language}\n{code}\n````")
+    assert_harmless(html)
+    assert text_of(html) == code.rstrip("\n") + "\n"
 
 
 def test_task_lists_show_boxes() -> None:
@@ -152,7 +241,9 @@ def test_a_text_too_long_to_parse_is_shown_as_it_is() -> None:
 @example("<https://x' onload=alert(1)>")
 @settings(deadline=None, max_examples=300)
 def test_nothing_a_model_writes_becomes_active(text: str) -> None:
-    assert_harmless(to_html(text))
+    html = to_html(text)
+    assert_harmless(html)
+    assert not re.search('(?i)src="http:', html)
 
 
 @given(st.text(alphabet="ab <&\"'", max_size=60))

@@ -1,9 +1,10 @@
 """Markdown of a model as HTML that may stand in any notebook.
 
 CommonMark with tables and strikethrough. The text is not trusted: raw HTML stays text, links lead to
-``http`` and ``https`` only, pictures come from there or are PNG, JPEG, GIF or WebP data; the words of
-any other link are kept, without the link. Formulas between dollar signs or ``\\(…\\)`` and ``\\[…\\]``
-pass through untouched for the front end's own typesetting.
+``http`` and ``https`` only and say where when pointed at, pictures come over ``https`` or are PNG, JPEG,
+GIF or WebP data. A picture over plain ``http`` becomes a link that names its host; of any other link or
+picture the words are kept. Formulas between dollar signs or ``\\(…\\)`` and ``\\[…\\]`` pass through
+untouched for the front end's own typesetting. Code in a known language has colours.
 
 Chinese, Japanese and Korean: ``**「強調」**の`` is emphasis although CommonMark's rule, made for
 spaced words, says no; a line break between two full-width characters adds no blank.
@@ -12,12 +13,14 @@ spaced words, says no; a line break between two full-width characters adds no bl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 from unicodedata import category
 
+from dashnb.view.code import language_of, painted
 from dashnb.view.style import NESTED_LIST, SCROLL, TAGS, tag, text_html
 
 if TYPE_CHECKING:
@@ -30,16 +33,18 @@ _NESTING_AT_MOST = 40
 _FORMULA_AT_MOST = 2000
 
 _LINK = re.compile(r"(?i)https?://[^\s]")
-_PICTURE = re.compile(r"(?i)https?://[^\s]|data:image/(?:png|jpeg|gif|webp);base64,[a-z0-9+/=]+\Z")
+_PICTURE = re.compile(r"(?i)https://[^\s]|data:image/(?:png|jpeg|gif|webp);base64,[a-z0-9+/=]+\Z")
+_HTTP = re.compile(r"(?i)http:/{2,}(?:[^/?#]*@)?([^/?#@]+)(?![^/?#])")
 _WIDE = "\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f\uffe0-\uffe6\U00020000-\U0003ffff"
 _FULL_WIDTH = re.compile(f"[{_WIDE}]")
 _EAST_ASIAN = re.compile(f"[{_WIDE}\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff]")
 _DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 _FORMULAS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
 _TASK = re.compile(r"\[([ xX])\] ")
+_NO_PICTURES: Mapping[str, str] = MappingProxyType({})
 
 
-def to_html(text: str, *, context: str = "") -> str:
+def to_html(text: str, *, context: str = "", pictures: Mapping[str, str] = _NO_PICTURES) -> str:
     """The Markdown as an HTML fragment of literal, theme-safe inline styles.
 
     >>> to_html("**Hi** <script>")
@@ -49,11 +54,12 @@ def to_html(text: str, *, context: str = "") -> str:
         text: Markdown, not trusted.
         context: The whole answer if ``text`` is a piece of it; link definitions (``[1]: https://…``)
             elsewhere in it hold for the piece too.
+        pictures: What to show in place of pictures, such as a ``data:`` URI, by their URLs.
     """
     if len(text) > MARKDOWN_AT_MOST:
         return tag("pre", TAGS["pre"] + ";white-space:pre-wrap", escape(text))
-    parser = _parser()
-    env: dict[str, Any] = {}
+    parser = answer_parser()
+    env: dict[str, Any] = {"pictures": {parser.normalizeLink(url): shown for url, shown in pictures.items()}}
     if len(context) <= MARKDOWN_AT_MOST and _DEFINITION.search(context):
         parser.parse(context, env)
     tokens = _dressed(parser.parse(text, env))
@@ -61,7 +67,8 @@ def to_html(text: str, *, context: str = "") -> str:
 
 
 @lru_cache(maxsize=1)
-def _parser() -> MarkdownIt:
+def answer_parser() -> MarkdownIt:
+    """The parser of answers, with the rules for formulas and East Asian emphasis."""
     from markdown_it import MarkdownIt
     from markdown_it.rules_inline import emphasis, strikethrough
 
@@ -166,14 +173,23 @@ def _style(token: Token, *, last: bool) -> str:
 
 def _dressed_inline(tokens: list[Token]) -> list[Token]:
     kept: list[Token] = []
-    allowed = True  # links do not nest
+    allowed, inside = True, False  # links do not nest
     for token in tokens:
         if token.type == "link_open":
-            allowed = bool(_LINK.match(str(token.attrGet("href") or "")))
-            token.attrs.update({"target": "_blank", "rel": "noopener noreferrer"})
+            url = str(token.attrGet("href") or "")
+            allowed = inside = bool(_LINK.match(url))
+            token.attrs = dict(_link_attributes(url))
         if allowed or token.type not in ("link_open", "link_close"):
             kept.append(token)
+        if token.type == "link_close":
+            inside = False
+        if token.type == "image":
+            token.meta["in_link"] = inside
     return kept
+
+
+def _link_attributes(url: str) -> dict[str, str]:
+    return {"href": url, "title": url, "target": "_blank", "rel": "noopener noreferrer"}
 
 
 def _show_task(token: Token) -> None:
@@ -193,10 +209,14 @@ def _render_formula(_self: Any, tokens: Sequence[Token], index: int, _options: A
 
 
 def _render_code(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
-    content = escape(tokens[index].content.rstrip("\n"))
-    language = re.match(r"[\w+#-]+", tokens[index].info.strip())
-    name = f' class="language-{escape(language[0])}"' if language else ""
+    language = language_of(tokens[index].info)
+    content = "".join(_coloured(*pair) for pair in painted(tokens[index].content.rstrip("\n"), language))
+    name = f' class="language-{language}"' if language else ""
     return f'<pre style="{TAGS["pre"]}"><code{name} style="{TAGS["pre code"]}">{content}</code></pre>\n'
+
+
+def _coloured(css: str, text: str) -> str:
+    return tag("span", css, escape(text)) if css else escape(text)
 
 
 def _render_code_inline(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
@@ -206,10 +226,21 @@ def _render_code_inline(_self: Any, tokens: Sequence[Token], index: int, _option
 def _render_image(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
     token = tokens[index]
     words = self.renderInlineAsText(token.children or [], options, env)
-    source = str(token.attrGet("src") or "")
-    if not _PICTURE.match(source):
+    url = str(token.attrGet("src") or "")
+    source = env["pictures"].get(url, url)
+    if _PICTURE.match(source):
+        return f'<img src="{escape(source)}" alt="{escape(words)}" style="{TAGS["img"]}">'
+    return _picture_link(url, words, in_link=token.meta.get("in_link", False))
+
+
+def _picture_link(url: str, words: str, *, in_link: bool) -> str:
+    """What stands for a picture that is not shown: nobody is told of the reader before a click."""
+    http = _HTTP.match(url)
+    if not http:
         return text_html(words)
-    return f'<img src="{escape(source)}" alt="{escape(words)}" style="{TAGS["img"]}">'
+    label = text_html(f"{words} ({http[1]})" if words.strip() else http[1])
+    attributes = "".join(f' {name}="{escape(value)}"' for name, value in _link_attributes(url).items())
+    return label if in_link else f"<a{attributes}>{label}</a>"
 
 
 def _render_softbreak(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
