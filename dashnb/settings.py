@@ -106,7 +106,21 @@ SETTINGS: dict[str, Setting] = {
             ("DASHNB_VIEW",),
             "auto",
             "How a cell shows a run; auto decides by where it runs.",
-            choices=("auto", "update", "static", "text"),
+            choices=("auto", "widget", "update", "static", "text"),
+        ),
+        Setting(
+            "pictures",
+            ("DASHNB_PICTURES",),
+            "keep",
+            "Whether pictures that a tool made are fetched and kept in the notebook, or linked to.",
+            choices=("keep", "link"),
+        ),
+        Setting(
+            "language",
+            ("DASHNB_LANGUAGE",),
+            "auto",
+            "The language of the words around an answer; auto takes that of the locale.",
+            choices=("auto", "en", "zh", "ja"),
         ),
         Setting("data_dir", ("DASHNB_DATA_DIR",), None, "The folder of the databases; the user data folder if unset."),
     )
@@ -210,6 +224,16 @@ class Settings:
     def view(self) -> str:
         """How a cell shows a run."""
         return self.text("view") or ""
+
+    @property
+    def keeps_pictures(self) -> bool:
+        """Whether pictures that a tool made are fetched and kept."""
+        return self.text("pictures") == "keep"
+
+    @property
+    def language(self) -> str:
+        """The language of the words around an answer."""
+        return self.text("language") or ""
 
     @property
     def timeout(self) -> float:

@@ -21,6 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DASHNB_DATA_DIR"] = folder
     os.environ["DASHNB_CONFIG"] = os.path.join(folder, "config.toml")
     os.environ["DASHNB_PACE"] = "0"
+    os.environ["DASHNB_LANGUAGE"] = "en"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -16,6 +16,7 @@ import dashnb
 from dashnb import cli, errors
 from dashnb.magics.arguments import cell_parser, run_parser
 from dashnb.settings import SETTINGS
+from dashnb.view import MODES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,6 +76,10 @@ def test_the_table_of_options_is_that_of_the_code() -> None:
         for option in known
     }
     assert shown == expected
+
+
+def test_the_table_of_views_is_that_of_the_code() -> None:
+    assert [names(row[0])[0] for row in table("What a cell shows")] == [mode for mode in MODES if mode != "auto"]
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:

@@ -168,7 +168,7 @@ def test_a_value_that_is_not_allowed_is_refused_with_its_source(place: str, file
         file.write_text('view = "blue"\n')
     environ = {"DASHNB_VIEW": "blue"} if "environment" in place else {}
     arguments = {"view": "blue"} if place == "argument" else {}
-    with pytest.raises(ConfigurationError, match=rf"view is 'blue' \({place}.*must be one of: auto, update"):
+    with pytest.raises(ConfigurationError, match=rf"view is 'blue' \({place}.*must be one of: auto, widget, update"):
         load(environ, file, **arguments)
 
 

@@ -59,7 +59,7 @@ def test_search_results_are_a_list_with_links() -> None:
 def test_calls_are_closed_when_done_and_open_while_they_run() -> None:
     running = folded([created(), *call("f", '{"a": "b', status="in_progress")])
     assert "<details open " in to_html(running, HEADING, live=True)
-    assert '{"a": "b</pre>' in to_html(running, HEADING, live=True).replace("&quot;", '"')
+    assert '"a": "b</pre>' in to_html(running, HEADING, live=True).replace("&quot;", '"')
     done = folded([created(), *call("f", "{}", "4"), run("completed")])
     assert "<details style" in to_html(done, HEADING)
 

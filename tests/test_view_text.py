@@ -148,4 +148,4 @@ def test_the_terminal_shows_a_word_for_a_picture_however_it_is_cut() -> None:
 
 
 def test_a_search_without_results_says_so() -> None:
-    assert read_output('{"success": true, "data": [], "failed": null}').line == "no results"
+    assert read_output('{"success": true, "data": [], "failed": null}').line(Heading()) == "no results"

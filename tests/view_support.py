@@ -25,9 +25,12 @@ _ALLOWED: dict[str, set[str]] = {
     "details": {"style", "open"},
     "a": {"href", "target", "rel", "title"},
     "img": {"src", "alt", "style"},
+    "svg": {"width", "height", "viewbox", "role", "aria-label", "aria-hidden", "style"},
+    "circle": {"cx", "cy", "r", "fill"},
+    "path": {"d", "fill", "stroke", "stroke-width", "stroke-linecap", "stroke-linejoin"},
 }
 _VOID = {"hr", "br", "img"}
-_PICTURE = re.compile(r"(?i)https?://|data:image/(png|jpeg|gif|webp);base64,[a-z0-9+/=]+$")
+_PICTURE = re.compile(r"(?i)https://|data:image/(png|jpeg|gif|webp);base64,[a-z0-9+/=]+$")
 
 _TAGS = ["<script>", "</script>", "<img src=x onerror=alert(1)>", "<!--", "-->", "</div>", "</details>", "<a:b>"]
 _TARGETS = ["[a](", "![a](", ")", "[x]:", "javascript:", "data:text/html,", "data:image/svg+xml;base64,", "https://x.y"]
@@ -203,3 +206,67 @@ class Notebook:
     def clock(self) -> float:
         """The time that the test sets."""
         return self.now
+
+
+class Screen:
+    """A browser's page: carries out operations, and refuses what it could not do."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[Any]] = {}
+        self._order: dict[str, list[str]] = {"": []}
+        self.said: list[str] = []
+        self.colours: list[tuple[str, int]] = []
+        self.ended = False
+
+    def carry_out(self, operations: list[list[Any]]) -> None:
+        for name, *values in operations:
+            assert not self.ended, "nothing may follow the end"
+            getattr(self, f"_{name}")(*values)
+
+    @property
+    def parts(self) -> list[tuple[Any, ...]]:
+        return self._below("")
+
+    def _below(self, holder: str) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for key in self._order[holder]:
+            rows.append((key, holder, *self._known[key]))
+            rows.extend(self._below(key))
+        return rows
+
+    def text(self, key: str) -> str:
+        text: str = self._known[key][2]
+        return text
+
+    def _add(self, key: str, inside: str, before: str | None, shell: Any, grows: str, text: str) -> None:
+        assert key not in self._known
+        siblings = self._order[inside]
+        siblings.insert(len(siblings) if before is None else siblings.index(before), key)
+        self._known[key], self._order[key] = [shell, grows, text], []
+
+    def _shell(self, key: str, shell: Any) -> None:
+        self._known[key][0] = shell
+
+    def _append(self, key: str, text: str) -> None:
+        assert text
+        self._known[key][2] += text
+
+    def _text(self, key: str, text: str) -> None:
+        self._known[key][2] = text
+
+    def _drop(self, key: str) -> None:
+        for held in list(self._order[key]):
+            self._drop(held)
+        next(order for order in self._order.values() if key in order).remove(key)
+        del self._known[key], self._order[key]
+
+    def _code(self, key: str, number: int, spans: list[list[Any]]) -> None:
+        assert key in self._known
+        assert spans
+        self.colours.append((key, number))
+
+    def _say(self, text: str) -> None:
+        self.said.append(text)
+
+    def _end(self) -> None:
+        self.ended = True

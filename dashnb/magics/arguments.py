@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
-VIEWS = ("auto", "update", "static", "text")
+from dashnb.view.modes import MODES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,7 +54,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="names of built-in tools and of Python functions, with commas between; may be repeated",
     )
     add("-o", "--output", metavar="NAME", help="the variable that gets the run")
-    add("--view", choices=VIEWS, default=None, help="how the run is shown")
+    add("--view", choices=MODES, default=None, help="how the run is shown")
 
 
 def connect_parser() -> argparse.ArgumentParser:

@@ -14,7 +14,8 @@ from dashnb.protocol.objects import Run
 from dashnb.protocol.state import ABANDONED, RunState
 from dashnb.session.connection import Connection
 from dashnb.session.session import Session
-from dashnb.view import Heading, choose_mode, make_view, surroundings
+from dashnb.view import Heading, make_view, surroundings
+from dashnb.view.pictures import Gallery
 
 ENGINE_LABELS = {
     "guide": "guide · rules, no language model",
@@ -46,7 +47,14 @@ def heading_of_run(connection: Connection, session: Session, run: Run) -> Headin
     return replace(heading, model=run.model or heading.model)
 
 
-def show(states: Generator[RunState, None, None], state: RunState, heading: Heading, *, mode: str) -> None:
+def show(
+    states: Generator[RunState, None, None],
+    state: RunState,
+    heading: Heading,
+    *,
+    mode: str,
+    keep_pictures: bool = False,
+) -> None:
     """Show a run from its first event to its end.
 
     Args:
@@ -54,15 +62,17 @@ def show(states: Generator[RunState, None, None], state: RunState, heading: Head
         state: The state that they all are.
         heading: What stands above the answer.
         mode: How to show it; ``auto`` decides by where it runs.
+        keep_pictures: True to fetch the pictures that tools made, so that they outlast their links.
 
     Raises:
         RunInterrupted: A person stopped the run; what arrived is shown and kept.
         DashnbError: The run failed; what arrived is shown and kept.
     """
     place = surroundings()
-    chosen = choose_mode(mode, in_kernel=place.in_kernel, allow_stdin=place.allow_stdin)
-    # What a notebook keeps must not differ from run to run, so seconds are only for a terminal.
-    view = make_view(chosen)
+    chosen = place.choose(mode)
+    # What a notebook keeps must not differ from run to run, so seconds are only for a terminal, and for
+    # the live view, which shows them by itself.
+    view = make_view(chosen, gallery=Gallery() if keep_pictures else None)
     view.begin(replace(heading, watched=not place.in_kernel))
     try:
         with closing(states):

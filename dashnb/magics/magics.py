@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dashnb.magics.conversation import Conversation
     from dashnb.protocol.state import RunState
     from dashnb.session.session import Session
+    from dashnb.view import Heading
 
 MAGICS = ("assistant", "run_stream")
 
@@ -49,7 +50,7 @@ class AssistantMagics(Magics):
             -t, --tools NAMES         names of built-in tools and of Python functions, with commas
                                       between; may be repeated
             -o, --output NAME         the variable that gets the run
-            --view auto|update|static|text
+            --view auto|widget|update|static|text
                                       how the run is shown
             --thread THREAD           a thread's id or variable, to go on with it
             --new                     begin a new thread
@@ -92,7 +93,7 @@ class AssistantMagics(Magics):
             -t, --tools NAMES         names of built-in tools and of Python functions, with commas
                                       between; may be repeated
             -o, --output NAME         the variable that gets the run
-            --view auto|update|static|text
+            --view auto|widget|update|static|text
                                       how the run is shown
             --join RUN                show a run that is under way or over, by its id or variable
             --thread THREAD           the same as THREAD, for --join
@@ -167,15 +168,15 @@ class AssistantMagics(Magics):
         )
 
     def _show(self, states: Generator[RunState, None, None], session: Session, options: argparse.Namespace) -> None:
-        from dashnb.magics.display import heading_of, show
+        from dashnb.magics.display import heading_of
 
         heading = heading_of(self.conversation.connection, session)
         self._keep(session.runs[-1], options)
         self.conversation.watch(session.runs[-1])
-        show(states, session.runs[-1], heading, mode=self._view(options))
+        self._watch(states, session.runs[-1], heading, options)
 
     def _join(self, options: argparse.Namespace, cell: str | None) -> None:
-        from dashnb.magics.display import heading_of_run, show
+        from dashnb.magics.display import heading_of_run
         from dashnb.magics.names import find_run, find_thread
 
         if cell is not None or options.assistant or options.model or options.instructions:
@@ -189,21 +190,35 @@ class AssistantMagics(Magics):
         states = session.join(run.id)
         self._keep(session.runs[-1], options)
         heading = heading_of_run(conversation.connection, session, run)
-        show(states, session.runs[-1], heading, mode=self._view(options))
+        self._watch(states, session.runs[-1], heading, options)
 
     def _replay(self, options: argparse.Namespace) -> None:
-        from dashnb.magics.display import replayed, show
+        from dashnb.magics.display import replayed
         from dashnb.protocol.state import RunState
         from dashnb.view import Heading
 
         state = RunState()
         states = replayed(Path(options.replay), state)
         self._keep(state, options)
-        show(states, state, Heading(engine="replay"), mode=self._view(options))
+        self._watch(states, state, Heading(engine="replay"), options)
 
-    def _view(self, options: argparse.Namespace) -> str:
-        view: str = options.view or self.conversation.settings.view
-        return view
+    def _watch(
+        self,
+        states: Generator[RunState, None, None],
+        state: RunState,
+        heading: Heading,
+        options: argparse.Namespace,
+    ) -> None:
+        import os
+        from dataclasses import replace
+
+        from dashnb.magics.display import show
+        from dashnb.view.languages import choose_language
+
+        settings = self.conversation.settings
+        language = choose_language(settings.language, os.environ)
+        shown = replace(heading, language=language)
+        show(states, state, shown, mode=options.view or settings.view, keep_pictures=settings.keeps_pictures)
 
     def _keep(self, state: RunState, options: argparse.Namespace) -> None:
         # Before the run, so that the variable holds what arrived if it fails.

@@ -7,13 +7,14 @@ which tools that compare notebooks leave alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from dashnb.protocol.objects import LastError
 from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view.blocks import Block
 from dashnb.view.heading import Heading
-from dashnb.view.html import to_html
+from dashnb.view.html import NO_PICTURES, to_html
 from dashnb.view.text import to_markdown, to_text, whole_characters
 
 VERSION = 1
@@ -21,24 +22,34 @@ VERSION = 1
 # is longer is cut and its full length noted under ``cut``.
 KEPT = 200_000
 
-Data = dict[str, str]
+Data = dict[str, Any]
 Metadata = dict[str, Any]
 
 
-def bundle(state: RunState, heading: Heading, *, block: Block | None = None) -> tuple[Data, Metadata]:
+def bundle(
+    state: RunState, heading: Heading, *, block: Block | None = None, pictures: Mapping[str, str] = NO_PICTURES
+) -> tuple[Data, Metadata]:
     """What a notebook keeps of the run, or of one block of it; the first block carries the metadata.
+
+    Seconds are never in it, as they would differ from run to run: they are in the metadata.
 
     >>> data, metadata = bundle(RunState(), Heading())
     >>> list(data), metadata["dashnb"]["version"]
     (['text/html', 'text/markdown', 'text/plain'], 1)
+
+    Args:
+        state: The run.
+        heading: Who answers.
+        block: The part to keep; the whole run if None.
+        pictures: Pictures by their address, as ``data:`` addresses, to be kept inside the HTML.
     """
     data = {
-        "text/html": to_html(state, heading, block=block),
+        "text/html": to_html(state, heading, block=block, pictures=pictures),
         "text/markdown": to_markdown(state, heading, block=block),
         "text/plain": to_text(state, heading, block=block),
     }
     metadata = {"dashnb": record(state, heading)} if block is None or block.first else {}
-    return _sendable(data), _sendable(metadata)
+    return sendable(data), sendable(metadata)
 
 
 def live_data(state: RunState, heading: Heading, *, block: Block) -> Data:
@@ -47,8 +58,8 @@ def live_data(state: RunState, heading: Heading, *, block: Block) -> Data:
         "text/html": to_html(state, heading, block=block, live=True),
         "text/plain": to_text(state, heading, block=block),
     }
-    sendable: Data = _sendable(data)
-    return sendable
+    checked: Data = sendable(data)
+    return checked
 
 
 def record(state: RunState, heading: Heading) -> Metadata:
@@ -134,14 +145,18 @@ def _error(error: LastError | None) -> Metadata | None:
     return {"code": error.code, "message": error.message} if error else None
 
 
-def _sendable(value: Any) -> Any:
-    """The value as every front end's JSON can carry it: no half characters, no NaN."""
+def sendable(value: Any) -> Any:
+    r"""The value as every front end's JSON can carry it: no half characters, no NaN.
+
+    >>> sendable(["\ud83d", float("nan")])
+    ['�', 'nan']
+    """
     if isinstance(value, str):
         return whole_characters(value)
     if isinstance(value, dict):
-        return {str(key): _sendable(entry) for key, entry in value.items()}
+        return {str(key): sendable(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_sendable(entry) for entry in value]
+        return [sendable(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

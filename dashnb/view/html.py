@@ -1,34 +1,36 @@
-"""A run as HTML that needs nothing else: no style sheet, no script, no id, no network but its pictures.
+"""A page as HTML that needs nothing else: no style sheet, no script, no id, no network but its pictures.
 
-Heading, tool calls and texts in the order in which they came, what went wrong, accounts. The outer
-class is the one that Jupyter's front ends and nbconvert style; everything else is said in place.
+The outer class is the one that Jupyter's front ends and nbconvert style; everything else is said in
+place.
 """
 
 from __future__ import annotations
 
-from dashnb.protocol.state import RunState, Step
+from collections.abc import Mapping
+
+from dashnb.protocol.state import RunState
 from dashnb.view import style
-from dashnb.view.blocks import Block, TextSection, cut, whole
+from dashnb.view.blocks import Block, cut
 from dashnb.view.heading import Heading
 from dashnb.view.markdown import MARKDOWN_AT_MOST
 from dashnb.view.markdown import to_html as markdown_to_html
-from dashnb.view.style import tag, text_html
-from dashnb.view.tool_html import call_html, step_html
-from dashnb.view.toolcalls import shorten
-from dashnb.view.wording import accounts, activity, notice
+from dashnb.view.page import page
+from dashnb.view.part import Page, Part
+from dashnb.view.tree import Element, Node, element, start_tag
+from dashnb.view.tree import to_html as tree_to_html
 
-REASONING_SHOWN = 8000  # characters
-
-_WORDS: dict[str, str] = {
-    "": "no answer",
-    "completed": "completed",
-    "requires_action": "waits for you",
-    "in_progress": "not finished",
-    "queued": "not finished",
-}
+FRAME = element("div", style.FRAME, class_="jp-RenderedHTMLCommon dashnb")
+NO_PICTURES: Mapping[str, str] = {}
 
 
-def to_html(state: RunState, heading: Heading, *, block: Block | None = None, live: bool = False) -> str:
+def to_html(
+    state: RunState,
+    heading: Heading,
+    *,
+    block: Block | None = None,
+    live: bool = False,
+    pictures: Mapping[str, str] = NO_PICTURES,
+) -> str:
     """The run, or one block of it, as an HTML fragment.
 
     >>> state = RunState()
@@ -41,59 +43,38 @@ def to_html(state: RunState, heading: Heading, *, block: Block | None = None, li
         heading: Who answers.
         block: The part to show; the whole run if None.
         live: True while the run goes on: what it does now stands where accounts and notices will be.
+        pictures: Pictures by their address, as ``data:`` addresses; they are shown from there.
     """
-    shown = block or whole(state)
-    parts = [_header(state, heading, live), _reasoning(state)] if shown.first else []
-    for section in shown.sections:
-        if isinstance(section, TextSection):
-            parts.append(_answer(section.text, state.text))
-        else:
-            parts.append(_step(section.step, state, heading))
-    if shown.last:
-        parts.extend(_live_end(state, heading) if live else _end(state, heading))
-    return f'<div class="jp-RenderedHTMLCommon" style="{style.FRAME}">\n' + "\n".join(filter(None, parts)) + "\n</div>"
+    writer = _Writer(page(state, heading, block=block, live=live), state.text, pictures)
+    return f"{start_tag(FRAME)}\n{writer.written('')}\n</div>"
 
 
-def _header(state: RunState, heading: Heading, live: bool) -> str:
-    name = tag("span", style.NAME, text_html(heading.name))
-    facts = "".join(f" · {text_html(fact)}" for fact in heading.facts(state.model))
-    if live:
-        return tag("div", style.HEADER, name + tag("span", style.QUIET, facts))
-    words = tag("span", style.QUIET, text_html(_WORDS.get(state.status, state.status)))
-    return tag("div", style.HEADER, f"{name}{tag('span', style.QUIET, f'{facts} · ')}{style.dot(state.status)} {words}")
+class _Writer:
+    """Writes the parts of a page, each with the parts that it holds."""
+
+    def __init__(self, parts: Page, answer: str, pictures: Mapping[str, str]) -> None:
+        self._parts = parts
+        self._answer = answer
+        self._pictures = pictures
+
+    def written(self, holder: str) -> str:
+        separator = "" if holder else "\n"
+        return separator.join(self._part(part) for part in self._parts if part.inside == holder)
+
+    def _part(self, part: Part) -> str:
+        children = "".join(tree_to_html(_with_pictures(child, self._pictures)) for child in part.shell.children)
+        return f"{start_tag(part.shell)}{children}{self._text(part)}{self.written(part.key)}</{part.shell.tag}>"
+
+    def _text(self, part: Part) -> str:
+        if part.grows != "markdown":
+            return tree_to_html(part.text)
+        pieces = [part.text] if len(part.text) <= MARKDOWN_AT_MOST else cut(part.text)
+        return "".join(markdown_to_html(piece, context=self._answer, pictures=self._pictures) for piece in pieces)
 
 
-def _reasoning(state: RunState) -> str:
-    """What a reasoning model thought: closed, as it is no part of the answer."""
-    if not state.reasoning.strip():
-        return ""
-    thought = tag("pre", style.DATA, text_html(shorten(state.reasoning.strip(), REASONING_SHOWN)))
-    summary = f'<summary style="{style.SUMMARY}">Reasoning</summary>'
-    return f'<details style="{style.CALL}">{summary}{thought}</details>'
-
-
-def _answer(text: str, whole_text: str) -> str:
-    if not text.strip():
-        return ""
-    pieces = [text] if len(text) <= MARKDOWN_AT_MOST else cut(text)
-    return tag("div", style.ANSWER, "".join(markdown_to_html(piece, context=whole_text) for piece in pieces))
-
-
-def _step(step: Step, state: RunState, heading: Heading) -> str:
-    waiting = state.status == "requires_action" and step.status == "in_progress"
-    return step_html(step, heading, answer=state.text, waiting=waiting)
-
-
-def _live_end(state: RunState, heading: Heading) -> list[str]:
-    return [tag("div", style.ACTIVITY, text_html(activity(state, heading)))]
-
-
-def _end(state: RunState, heading: Heading) -> list[str]:
-    parts: list[str] = []
-    if state.pending_calls and not any(step.status == "in_progress" and step.calls for step in state.steps):
-        parts.extend(call_html(call, "waiting") for call in state.pending_calls)
-    if said := notice(state):
-        parts.append(tag("div", style.NOTICES[said.tone], text_html(said.text)))
-    if line := accounts(state, heading):
-        parts.append(tag("div", style.FOOTER, text_html(line)))
-    return parts
+def _with_pictures(node: Node, pictures: Mapping[str, str]) -> Node:
+    """The node with the pictures that are at hand in place of their addresses."""
+    if isinstance(node, str) or not pictures:
+        return node
+    kept = {name: pictures.get(value, value) if name == "src" else value for name, value in node.attributes}
+    return Element(node.tag, tuple(kept.items()), tuple(_with_pictures(child, pictures) for child in node.children))

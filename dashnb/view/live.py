@@ -16,10 +16,12 @@ from dashnb.errors import ConfigurationError
 from dashnb.protocol.state import RunState
 from dashnb.view.blocks import Block, blocks
 from dashnb.view.bundle import Data, Metadata, bundle, live_data
-from dashnb.view.heading import Heading
+from dashnb.view.heading import ENGLISH, Heading
+from dashnb.view.pictures import Gallery, tool_pictures
 from dashnb.view.text import call_line, call_start, clean, without_picture_data
 from dashnb.view.wording import notice
 
+PICTURE_SECONDS = 8.0  # to wait for pictures at the end of a run
 INTERVAL = 0.1  # seconds between two updates of the open block
 BYTES_PER_SECOND = 250_000  # a block that grew large is updated less often
 
@@ -43,19 +45,33 @@ class View(Protocol):
         """The run is over, or nobody reads it any more. Called exactly once, whatever happened."""
 
 
-def make_view(mode: str, *, display: Display | None = None, stream: TextIO | None = None) -> View:
+def make_view(
+    mode: str, *, display: Display | None = None, stream: TextIO | None = None, gallery: Gallery | None = None
+) -> View:
     """The view for a mode that `choose_mode` chose.
+
+    Args:
+        mode: ``widget``, ``update``, ``static`` or ``text``.
+        display: Shows a bundle; the running cell if None.
+        stream: Where text is written; the standard output if None.
+        gallery: Fetches the pictures that tools made, to be kept; they stay links if None.
 
     Raises:
         ConfigurationError: There is no such view.
     """
+    if mode == "widget":
+        from dashnb.view.widget import WidgetView
+
+        return WidgetView(display or jupyter_display, gallery=gallery)
     if mode == "update":
-        return UpdateView(display or jupyter_display)
+        return UpdateView(display or jupyter_display, gallery=gallery)
     if mode == "static":
-        return StaticView(display or jupyter_display)
+        return StaticView(display or jupyter_display, gallery=gallery)
     if mode == "text":
-        return TextView(stream or sys.stdout)
-    raise ConfigurationError(f"There is no view {mode!r}; choose update, static or text.")
+        from dashnb.view.terminal import terminal_view
+
+        return terminal_view(stream or sys.stdout)
+    raise ConfigurationError(f"There is no view {mode!r}; choose widget, update, static or text.")
 
 
 def jupyter_display(data: Data, metadata: Metadata, *, display_id: str | None, update: bool) -> None:
@@ -71,9 +87,10 @@ def jupyter_display(data: Data, metadata: Metadata, *, display_id: str | None, u
 class StaticView:
     """Nothing until the end, then exactly one output."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, *, gallery: Gallery | None = None) -> None:
         self._display = display
-        self._heading = Heading()
+        self._gallery = gallery
+        self._heading = ENGLISH
 
     def begin(self, heading: Heading) -> None:
         self._heading = heading
@@ -82,7 +99,7 @@ class StaticView:
         """Wait."""
 
     def finish(self, state: RunState) -> None:
-        data, metadata = bundle(state, self._heading)
+        data, metadata = bundle(state, self._heading, pictures=gathered(self._gallery, state))
         self._display(data, metadata, display_id=None, update=False)
 
 
@@ -97,19 +114,22 @@ class UpdateView:
         display: Shows a bundle.
         clock: Seconds that never go back.
         new_id: Makes the ids of outputs; they are not saved.
+        gallery: Fetches pictures.
     """
 
     def __init__(
         self,
         display: Display,
         *,
+        gallery: Gallery | None = None,
         clock: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: f"dashnb-{uuid4().hex}",
     ) -> None:
         self._display = display
+        self._gallery = gallery
         self._clock = clock
         self._new_id = new_id
-        self._heading = Heading()
+        self._heading = ENGLISH
         self._ids: list[str] = []
         self._shown: list[tuple[Data, Metadata]] = []
         self._shape: object = None
@@ -124,12 +144,14 @@ class UpdateView:
         if shape == self._shape and self._clock() < self._next_update:
             return
         self._shape = shape
+        want_pictures(self._gallery, state)
         self._update(state)
 
     def finish(self, state: RunState) -> None:
         cut = blocks(state)
+        pictures = gathered(self._gallery, state)
         for number, block in enumerate(cut):
-            self._put(number, *bundle(state, self._heading, block=block))
+            self._put(number, *bundle(state, self._heading, block=block, pictures=pictures))
         for number in range(len(cut), len(self._ids)):  # the service took back a part of its answer
             self._put(number, {"text/plain": ""}, {})
 
@@ -161,6 +183,22 @@ class UpdateView:
             self._display(data, metadata, display_id=self._ids[number], update=True)
 
 
+def want_pictures(gallery: Gallery | None, state: RunState) -> None:
+    """Begin to fetch the pictures that the run's tools made so far."""
+    if gallery is not None:
+        for url in tool_pictures(state):
+            gallery.want(url)
+
+
+def gathered(gallery: Gallery | None, state: RunState) -> dict[str, str]:
+    """The pictures that the run's tools made, by address, as far as they are to be had in time."""
+    if gallery is None:
+        return {}
+    want_pictures(gallery, state)
+    with gallery:
+        return gallery.collect(PICTURE_SECONDS)
+
+
 def _shape(state: RunState) -> object:
     """What changes when something happens that a person waits for, and not with every piece of text."""
     calls = tuple((step.id, step.status, sum(call.output is not None for call in step.calls)) for step in state.steps)
@@ -181,9 +219,10 @@ class TextView:
         self._open_call: tuple[str, int] | None = None
         self._at_margin = True
         self._begins = True
+        self._heading = ENGLISH
 
     def begin(self, heading: Heading) -> None:
-        """Nothing to write yet."""
+        self._heading = heading
 
     def show(self, state: RunState) -> None:
         self._show_calls(state, over=False)
@@ -197,7 +236,7 @@ class TextView:
             self._end_line()
             self._text = ""
         self._show_text(text, over=True)
-        if said := notice(state):
+        if said := notice(state, self._heading):
             self._end_line()
             self._write(f"[{clean(said.text)}]")
         self._end_line()
@@ -208,7 +247,8 @@ class TextView:
             for call in step.calls:
                 key = step.id, call.number
                 ended = over or call.output is not None or step.status != "in_progress"
-                self._show_call(key, call_line(call, step) if ended else call_start(call), ended)
+                line = call_line(call, step, self._heading) if ended else call_start(call)
+                self._show_call(key, line, ended)
 
     def _show_call(self, key: tuple[str, int], line: str, ended: bool) -> None:
         written = self._calls.get(key, "")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from html import escape
 
+from dashnb.view.tree import Element, element
+
 _LINE = "rgba(128,128,128,0.35)"
 _GROUND = "rgba(128,128,128,0.1)"
 _MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation Mono',monospace"
@@ -58,7 +60,12 @@ DATA = (
 )
 RESULTS = "margin:4px 0 2px 0;padding-left:1.7em;font-size:13px;line-height:1.5"
 RESULT = "margin:0 0 6px 0"
-PICTURE = "max-width:100%;max-height:420px;height:auto;border-radius:6px;margin:6px 0"
+NOTE = "font-size:12px;opacity:0.68"
+TIMELINE = "font-size:12px;line-height:1.9;margin:0 0 8px 0"
+TIMELINE_STEP = "display:inline-block;margin:0 6px 0 0;white-space:nowrap"
+TIMELINE_PICTURE = "display:inline;vertical-align:-2px;margin:0"
+PICTURES = "margin:0 0 8px 0"
+PICTURE = "max-width:100%;max-height:420px;height:auto;border-radius:6px;margin:2px 8px 6px 0"
 
 _BOX = "margin:8px 0;padding:7px 12px;border-radius:4px;font-size:13px;line-height:1.5"
 NOTICES: dict[str, str] = {
@@ -76,9 +83,18 @@ _STATUS_COLOURS: dict[str, str] = {
 }
 
 
-def dot(status: str) -> str:
+def colour(status: str) -> str:
+    """The colour of a status, readable on a light and on a dark page.
+
+    >>> colour("completed")
+    '#3c9d63'
+    """
+    return _STATUS_COLOURS.get(status, "#8c8c8c")
+
+
+def dot(status: str) -> Element:
     """A small disc in the colour of a status; a word always stands beside it."""
-    return f'<span style="font-size:10px;color:{_STATUS_COLOURS.get(status, "#8c8c8c")}">●</span>'
+    return element("span", f"font-size:10px;color:{colour(status)}", "●")
 
 
 def text_html(text: str) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from dashnb.protocol.state import RunState, Step, ToolCall
-from dashnb.view.blocks import Block, Section, TextSection, open_fence, whole
-from dashnb.view.heading import Heading
+from dashnb.view.blocks import Block, TextSection, open_fence, whole
+from dashnb.view.heading import ENGLISH, Heading
 from dashnb.view.toolcalls import call_mark, one_line, read_output
 from dashnb.view.wording import accounts, notice
 
@@ -35,10 +35,10 @@ def to_text(state: RunState, heading: Heading, *, block: Block | None = None) ->
     parts = [
         clean(without_picture_data(section.text))
         if isinstance(section, TextSection)
-        else "\n".join(step_lines(section.step))
+        else "\n".join(step_lines(section.step, heading))
         for section in shown.sections
     ]
-    said = notice(state) if shown.last else None
+    said = notice(state, heading) if shown.last else None
     if said:
         parts.append(f"[{clean(said.text)}]")
     return "\n".join(parts)
@@ -60,29 +60,23 @@ def to_markdown(state: RunState, heading: Heading, *, block: Block | None = None
         if isinstance(section, TextSection):
             parts.append(_closed(section.text.strip("\n")))
         else:
-            parts.append("  \n".join(_call_markdown(call, section.step) for call in section.step.calls))
+            parts.append("  \n".join(_call_markdown(call, section.step, heading) for call in section.step.calls))
     if shown.last:
-        if said := notice(state):
+        if said := notice(state, heading):
             parts.append(f"> {_plain(said.text)}")
         if line := accounts(state, heading):
             parts.append(f"*{line}*")
     return "\n\n".join(part for part in parts if part)
 
 
-def _section_text(section: Section) -> str:
-    if isinstance(section, TextSection):
-        return clean(without_picture_data(section.text))
-    return "\n".join(step_lines(section.step))
-
-
-def step_lines(step: Step) -> list[str]:
+def step_lines(step: Step, heading: Heading) -> list[str]:
     """One line per call of the step, such as ``⚙ weather {"city": "Rome"} → rain``."""
-    return [call_line(call, step) for call in step.calls]
+    return [call_line(call, step, heading) for call in step.calls]
 
 
-def call_line(call: ToolCall, step: Step) -> str:
+def call_line(call: ToolCall, step: Step, heading: Heading = ENGLISH) -> str:
     """The call in one line: name, arguments, the output in a few words."""
-    result = read_output(call.output).line or _outcome(call, step)
+    result = read_output(call.output).line(heading) or _outcome(call, step, heading)
     return clean(" ".join(part for part in (call_start(call), f"→ {result}" if result else "") if part))
 
 
@@ -130,13 +124,13 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _outcome(call: ToolCall, step: Step) -> str:
+def _outcome(call: ToolCall, step: Step, heading: Heading) -> str:
     mark = call_mark(call, step)
-    return mark if mark in ("failed", "cancelled", "expired") else ""
+    return heading.say(mark) if mark in ("failed", "cancelled", "expired") else ""
 
 
-def _call_markdown(call: ToolCall, step: Step) -> str:
-    result = read_output(call.output).line or _outcome(call, step)
+def _call_markdown(call: ToolCall, step: Step, heading: Heading) -> str:
+    result = read_output(call.output).line(heading) or _outcome(call, step, heading)
     parts = [f"⚙ {_code(call.name or 'tool')}", _code(one_line(call.arguments)), f"→ {_code(result)}" if result else ""]
     return "> " + " ".join(part for part in parts if part)
 

@@ -1,13 +1,15 @@
-"""A tool call as HTML: one quiet line that opens to its arguments and its output."""
+"""A tool call as parts: one quiet line that opens to its arguments and its output."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterator
+from dataclasses import replace
 
-from dashnb.protocol.state import Step, ToolCall
+from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view import style
+from dashnb.view.code import painted
 from dashnb.view.heading import Heading
-from dashnb.view.style import tag, text_html
+from dashnb.view.part import Part
 from dashnb.view.toolcalls import (
     ARGUMENTS_SHOWN,
     OUTPUT_SHOWN,
@@ -17,12 +19,15 @@ from dashnb.view.toolcalls import (
     arguments_line,
     call_mark,
     one_line,
+    program,
     read_arguments,
     read_output,
     shorten,
 )
+from dashnb.view.tree import Element, Node, element
 from dashnb.view.wording import seconds
 
+# How far a call is -> the status whose colour it has, and the words that say so.
 _MARKS: dict[str, tuple[str, str]] = {
     "done": ("completed", ""),
     "running": ("in_progress", "running …"),
@@ -31,97 +36,113 @@ _MARKS: dict[str, tuple[str, str]] = {
     "cancelled": ("cancelled", "cancelled"),
     "expired": ("expired", "expired"),
 }
+_CLOSED = ("done", "cancelled", "expired")
 
 
-def step_html(step: Step, heading: Heading, *, answer: str, waiting: bool) -> str:
+def step_parts(step: Step, state: RunState, heading: Heading) -> list[Part]:
     """The calls of a step, each as ``<details>``: closed when done, open while it runs.
 
     Args:
         step: A step that calls tools.
+        state: Its run; pictures that its answer shows are not shown twice.
         heading: Tells whether a person looks on.
-        answer: The run's text; pictures that it shows are not shown twice.
-        waiting: True if the run waits for the outputs of its last step.
     """
+    waiting = state.status == "requires_action" and step.status == "in_progress"
     taken = seconds(step.duration_ms) if heading.watched and step.duration_ms and len(step.calls) == 1 else ""
-    calls = "".join(call_html(call, _mark(call, step, waiting), answer=answer, note=taken) for call in step.calls)
-    failure = ""
+    parts: list[Part] = []
+    for call in step.calls:
+        mark = call_mark(call, step)
+        mark = "waiting" if mark == "running" and waiting else mark
+        parts.extend(call_parts(call, step.id, mark, heading, answer=state.text, note=taken))
     if step.error:
         words = ": ".join(part for part in (step.error.code, step.error.message) if part)
-        failure = tag("div", style.NOTICES["error"], text_html(words))
-    return calls + failure
+        parts.append(Part(f"{step.id}:error", element("div", style.NOTICES["error"], words)))
+    return parts
 
 
-def call_html(call: ToolCall, mark: str, *, answer: str = "", note: str = "") -> str:
+def call_parts(
+    call: ToolCall, owner: str, mark: str, heading: Heading, *, answer: str = "", note: str = ""
+) -> Iterator[Part]:
     """One call.
 
     Args:
         call: The call.
+        owner: What its keys begin with: the id of its step.
         mark: ``done``, ``running``, ``waiting``, ``failed``, ``cancelled`` or ``expired``.
+        heading: In whose language.
         answer: The run's text.
         note: Text for the end of the line, such as the seconds it took.
     """
+    key = f"{owner}:{call.number}"
     reading = read_output(call.output)
+    line = element("summary", style.SUMMARY, *_line(call, mark, reading, note, heading))
+    yield Part(key, element("details", style.CALL, line, open=None if mark in _CLOSED else ""))
+    for part in (*_arguments(call, mark, heading), *_output(reading, heading)):
+        yield replace(part, key=f"{key}:{part.key}", inside=key)
+    # A picture is there to be seen: it does not wait behind a line that opens, unless the answer shows it.
+    if pictures := [url for url in reading.pictures[:RESULTS_SHOWN] if url not in answer]:
+        yield Part(f"{key}:pictures", element("div", style.PICTURES, *(_picture(url, heading) for url in pictures)))
+
+
+def _line(call: ToolCall, mark: str, reading: Reading, note: str, heading: Heading) -> Iterator[Node]:
     status, words = _MARKS[mark]
-    aside = " · ".join(part for part in (words or one_line(reading.line, 60), note) if part)
-    summary = " ".join(
-        (
-            style.dot(status),
-            tag("code", style.CALL_NAME, escape(call.name or "tool")),
-            tag("code", style.CALL_LINE, escape(arguments_line(call.arguments))),
-        )
-    )
+    result = heading.say(words) if words else one_line(reading.line(heading), 60)
+    aside = " · ".join(part for part in (result, note) if part)
+    yield style.dot(status)
+    yield " "
+    yield element("code", style.CALL_NAME, call.name or heading.say("tool"))
+    yield " "
+    yield element("code", style.CALL_LINE, arguments_line(call.arguments))
     if aside:
-        summary += f' <span style="font-size:12px;{style.QUIET}">→ {text_html(aside)}</span>'
-    body = _arguments(call) + _output(reading, answer)
-    shown = "" if mark in ("done", "cancelled", "expired") else " open"
-    return f'<details{shown} style="{style.CALL}">{tag("summary", style.SUMMARY, summary)}{body}</details>'
+        yield " "
+        yield element("span", style.NOTE, f"→ {aside}")
 
 
-def _mark(call: ToolCall, step: Step, waiting: bool) -> str:
-    mark = call_mark(call, step)
-    return "waiting" if mark == "running" and waiting else mark
+def _arguments(call: ToolCall, mark: str, heading: Heading) -> Iterator[Part]:
+    text = shorten(read_arguments(call.arguments), ARGUMENTS_SHOWN, heading)
+    if not text.strip(" {}"):
+        return
+    code = program(call.arguments)
+    yield _label("arguments:label", heading.say("Code" if code else "Arguments"))
+    if code and mark != "running":
+        yield Part("code", element("pre", style.DATA, *_coloured(text)))
+    else:
+        yield Part("arguments", element("pre", style.DATA), grows="text", text=text)
 
 
-def _arguments(call: ToolCall) -> str:
-    text = read_arguments(call.arguments)
-    return _labelled("Arguments", _data(text, ARGUMENTS_SHOWN)) if text.strip(" {}") else ""
+def _coloured(code: str) -> Iterator[Node]:
+    for css, text in painted(code, "python"):
+        yield element("span", css, text) if css else text
 
 
-def _output(reading: Reading, answer: str) -> str:
-    if reading.kind == "none":
-        return ""
+def _output(reading: Reading, heading: Heading) -> Iterator[Part]:
+    if not reading.text and not reading.results:
+        return
+    yield _label("output:label", heading.say("Output"))
     if reading.kind == "search":
-        return _labelled("Output", _search(reading.results))
-    if reading.kind == "pictures":
-        return _labelled("Output", _pictures(reading.pictures, answer))
-    return _labelled("Output", _data(reading.text, OUTPUT_SHOWN))
+        yield Part("results", element("div", "", *_search(reading.results, heading)))
+        return
+    yield Part("output", element("pre", style.DATA), grows="text", text=shorten(reading.text, OUTPUT_SHOWN, heading))
 
 
-def _labelled(label: str, content: str) -> str:
-    return tag("div", style.LABEL, label) + content
+def _label(key: str, words: str) -> Part:
+    return Part(key, element("div", style.LABEL, words))
 
 
-def _data(text: str, length: int) -> str:
-    return tag("pre", style.DATA, escape(shorten(text, length)))
+def _search(results: tuple[SearchResult, ...], heading: Heading) -> Iterator[Element]:
+    yield element("ol", style.RESULTS, *map(_result, results[:RESULTS_SHOWN]))
+    if (more := len(results) - RESULTS_SHOWN) > 0:
+        yield element("div", style.LABEL, heading.say("… {n} more", n=more))
 
 
-def _search(results: tuple[SearchResult, ...]) -> str:
-    items = "".join(tag("li", style.RESULT, _result(result)) for result in results[:RESULTS_SHOWN])
-    more = len(results) - RESULTS_SHOWN
-    return tag("ol", style.RESULTS, items) + (tag("div", style.LABEL, f"… {more} more") if more > 0 else "")
-
-
-def _result(result: SearchResult) -> str:
-    title = text_html(result.title or result.url)
+def _result(result: SearchResult) -> Element:
+    title: Node = result.title or result.url
     if result.url:
-        title = f'<a href="{escape(result.url)}" target="_blank" rel="noopener noreferrer">{title}</a>'
-    source = f' <span style="{style.QUIET}">· {text_html(result.source)}</span>' if result.source else ""
-    words = f'<br><span style="font-size:12px;{style.QUIET}">{text_html(result.words)}</span>' if result.words else ""
-    return title + source + words
+        title = element("a", "", title, href=result.url, target="_blank", rel="noopener noreferrer")
+    source = element("span", style.QUIET, f" · {result.source}") if result.source else ""
+    words = (element("br"), element("span", style.NOTE, result.words)) if result.words else ()
+    return element("li", style.RESULT, title, source, *words)
 
 
-def _pictures(urls: tuple[str, ...], answer: str) -> str:
-    missing = [url for url in urls[:RESULTS_SHOWN] if url not in answer]
-    if not missing:
-        return tag("div", style.LABEL, "Shown in the answer.")
-    return "".join(f'<div><img src="{escape(url)}" alt="" style="{style.PICTURE}"></div>' for url in missing)
+def _picture(url: str, heading: Heading) -> Element:
+    return element("img", style.PICTURE, src=url, alt=heading.say("a picture"))

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from pydantic_core import from_json
+
 from dashnb.protocol.state import Step, ToolCall
+from dashnb.view.heading import Heading
 
 ARGUMENTS_SHOWN = 2000  # characters
 OUTPUT_SHOWN = 4000
 RESULTS_SHOWN = 10
 _PARSED_AT_MOST = 1_000_000
 _LINE = 100
+_CLOSERS = re.compile(r'"?[\s\]}]*\Z')
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +36,61 @@ class Reading:
     """The output of a tool call, understood as far as possible.
 
     Attributes:
-        kind: ``none``, ``search``, ``pictures``, ``json`` or ``text``.
-        text: The output as text: JSON pretty-printed, anything else as it came.
+        kind: ``none``, ``search``, ``nothing`` (a search without results), ``pictures``, ``json`` or ``text``.
+        text: The output as text: JSON pretty-printed, anything else as it came; with pictures, the text
+            beside them.
         results: The results of a search.
         pictures: The addresses of pictures.
-        line: The output in a few words.
+        words: JSON or text in a few words.
     """
 
     kind: str = "none"
     text: str = ""
     results: tuple[SearchResult, ...] = ()
     pictures: tuple[str, ...] = ()
-    line: str = ""
+    words: str = ""
+
+    def line(self, heading: Heading) -> str:
+        """The output in a few words of the reader's language."""
+        if self.kind == "search":
+            return heading.count(len(self.results), "{n} result", "{n} results")
+        if self.kind == "pictures":
+            return heading.count(len(self.pictures), "{n} picture", "{n} pictures")
+        return heading.say("no results") if self.kind == "nothing" else self.words
 
 
+@lru_cache(maxsize=64)
 def read_arguments(arguments: str) -> str:
-    """The arguments to read: JSON pretty-printed, a program as its lines, incomplete JSON as it came.
+    """The arguments to read: JSON pretty-printed, a program as its lines, half of an object as far as it goes.
+
+    What is read of arguments that still arrive only grows at its end, as a rule, so that it can be
+    shown as it comes.
 
     >>> print(read_arguments('{"city": "北京"}'))
     {
       "city": "北京"
     }
-    >>> read_arguments('{"code": "x = 1\\\\nprint(x)"}'), read_arguments('{"city": "Bei')
-    ('x = 1\\nprint(x)', '{"city": "Bei')
+    >>> read_arguments('{"code": "x = 1\\\\nprint(x)"}')
+    'x = 1\\nprint(x)'
+    >>> print(read_arguments('{"city": "Bei'))
+    {
+      "city": "Bei
     """
     value = _parse(arguments)
     if code := _program(value):
         return code
-    return _pretty(value) if isinstance(value, (dict, list)) else arguments
+    if isinstance(value, (dict, list)):
+        return _pretty(value)
+    return _incomplete(arguments)
+
+
+def program(arguments: str) -> str:
+    """The code if that is the only argument, as of a code interpreter, else ``""``.
+
+    >>> program('{"code": "print(1)"}'), program('{"city": "Rome"}')
+    ('print(1)', '')
+    """
+    return _program(_parse(arguments))
 
 
 def arguments_line(arguments: str) -> str:
@@ -78,24 +110,32 @@ def read_output(output: str | list[Any] | None) -> Reading:
     """What a tool call returned.
 
     >>> read_output("rain")
-    Reading(kind='text', text='rain', results=(), pictures=(), line='rain')
-    >>> read_output('{"data": [{"title": "Weather", "url": "https://example.org/"}]}').line
+    Reading(kind='text', text='rain', results=(), pictures=(), words='rain')
+    >>> read_output('{"data": [{"title": "Weather", "url": "https://example.org/"}]}').line(Heading())
     '1 result'
     """
     if output is None:
         return Reading()
-    value = output if isinstance(output, list) else _parse(output)
+    return _read_text(output) if isinstance(output, str) else _read(output, output)
+
+
+@lru_cache(maxsize=64)
+def _read_text(output: str) -> Reading:
+    return _read(_parse(output), output)
+
+
+def _read(value: Any, output: str | list[Any]) -> Reading:
     if results := _search_results(value):
-        return Reading("search", _pretty(value), results=results, line=_count(len(results), "result"))
+        return Reading("search", _pretty(value), results=results)
     if isinstance(value, dict) and value.get("data") == [] and "success" in value:
-        return Reading("json", _pretty(value), line="no results")
+        return Reading("nothing", _pretty(value))
     if pictures := _pictures(value):
-        return Reading("pictures", _pretty(value), pictures=pictures, line=_count(len(pictures), "picture"))
+        return Reading("pictures", _string(value.get("text")).strip("\n"), pictures=pictures)
     if isinstance(value, (dict, list)):
-        return Reading("json", _pretty(value), line=one_line(_compact(value)))
+        return Reading("json", _pretty(value), words=one_line(_compact(value)))
     text = str(output)
     first = next((line for line in text.splitlines() if line.strip()), "")
-    return Reading("text", text, line=one_line(first))
+    return Reading("text", text, words=one_line(first))
 
 
 def one_line(text: str, length: int = _LINE) -> str:
@@ -108,15 +148,15 @@ def one_line(text: str, length: int = _LINE) -> str:
     return line if len(line) <= length and len(text) <= 4 * length else line[:length].rstrip() + "…"
 
 
-def shorten(text: str, length: int) -> str:
+def shorten(text: str, length: int, heading: Heading) -> str:
     """The text, cut with a note of how much is missing.
 
-    >>> shorten("abcdef", 4)
+    >>> shorten("abcdef", 4, Heading())
     'abcd\\n… 2 more characters'
     """
     if len(text) <= length:
         return text
-    return f"{text[:length]}\n… {len(text) - length:,} more characters"
+    return f"{text[:length]}\n{heading.say('… {n} more characters', n=f'{len(text) - length:,}')}"
 
 
 def call_mark(call: ToolCall, step: Step) -> str:
@@ -138,14 +178,15 @@ def safe_url(url: Any) -> str:
 
 
 def picture_url(url: Any) -> str:
-    """The address if a picture may come from there: the web, or the picture itself as data; else ``""``.
+    """The address if a picture may come from there: https, or the picture itself as data; else ``""``.
 
-    >>> picture_url("data:image/png;base64,iVBO"), picture_url("data:text/html;base64,PHA+")
+    >>> picture_url("data:image/png;base64,iVBO"), picture_url("http://example.org/cat.png")
     ('data:image/png;base64,iVBO', '')
     """
     if isinstance(url, str) and re.fullmatch(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+", url):
         return url
-    return safe_url(url)
+    address = safe_url(url)
+    return address if address.lower().startswith("https:") else ""
 
 
 def _search_results(value: Any) -> tuple[SearchResult, ...]:
@@ -176,8 +217,20 @@ def _pictures(value: Any) -> tuple[str, ...]:
     return tuple(urls) if all(urls) else ()
 
 
+def _incomplete(arguments: str) -> str:
+    """JSON that has not ended, without the ends that it does not have yet; anything else as it came."""
+    if len(arguments) > _PARSED_AT_MOST or not arguments.lstrip().startswith("{"):
+        return arguments
+    try:
+        value = from_json(arguments, allow_partial="trailing-strings")
+    except ValueError:
+        return arguments
+    if code := _program(value):
+        return code
+    return _CLOSERS.sub("", _pretty(value)) if value else arguments
+
+
 def _program(arguments: Any) -> str:
-    """The code if that is the only argument, as of a code interpreter, else ``""``."""
     code = arguments.get("code") if isinstance(arguments, dict) and len(arguments) == 1 else None
     return code if isinstance(code, str) else ""
 
@@ -207,7 +260,3 @@ def _compact(value: Any) -> str:
 
 def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" + ("" if number == 1 else "s")

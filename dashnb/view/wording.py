@@ -34,24 +34,27 @@ _ENDINGS: dict[str, tuple[str, str]] = {
 _UNFINISHED = ("note", "Reading ended before the run did")
 
 
-def notice(state: RunState) -> Notice | None:
+def notice(state: RunState, heading: Heading) -> Notice | None:
     """How the run ended, or None if it completed.
 
     >>> state = RunState()
     >>> state.end("cancelled")
-    >>> notice(state).text
-    'The run was cancelled.'
+    >>> notice(state, Heading()).text, notice(state, Heading(language="zh")).text
+    ('The run was cancelled.', '运行已取消。')
     """
     if state.status == "completed":
         return None
     if state.status == "requires_action":
-        return Notice("wait", _waiting(state))
-    tone, sentence = _ENDINGS.get(state.status, _UNFINISHED)
+        return Notice("wait", heading.say("The run waits for the output of {names}.", names=_names(state, heading)))
+    tone, words = _ENDINGS.get(state.status, _UNFINISHED)
+    sentence = heading.say(words)
     if state.error:
         tone = "error" if tone == "note" and state.status in ("", "queued", "in_progress") else tone
-        return Notice(tone, f"{sentence}: {_reason(state)}")
-    kept = " What had arrived is shown." if state.text and state.status in ("failed", "expired") else ""
-    return Notice(tone, f"{sentence}.{kept}")
+        return Notice(tone, heading.say("{sentence}: {reason}", sentence=sentence, reason=_reason(state, heading)))
+    ended = heading.say("{sentence}.", sentence=sentence)
+    if state.text and state.status in ("failed", "expired"):
+        return Notice(tone, f"{ended} {heading.say('What had arrived is shown.')}")
+    return Notice(tone, ended)
 
 
 def activity(state: RunState, heading: Heading) -> str:
@@ -61,16 +64,16 @@ def activity(state: RunState, heading: Heading) -> str:
     'Weather is working …'
     """
     if state.status == "requires_action":
-        return f"calling {_names(state)} …"
+        return heading.say("calling {names} …", names=_names(state, heading))
     if state.status == "cancelling":
-        return "stopping …"
+        return heading.say("stopping …")
     busy = [step for step in state.steps if step.status == "in_progress"]
     if busy and busy[-1].calls:
-        names = ", ".join(dict.fromkeys(call.name or "a tool" for call in busy[-1].calls))
-        return f"{names} is running …" if len(busy[-1].calls) == 1 else f"{names} are running …"
+        names = ", ".join(dict.fromkeys(call.name or heading.say("a tool") for call in busy[-1].calls))
+        return heading.say("{names} is running …" if len(busy[-1].calls) == 1 else "{names} are running …", names=names)
     if state.reasoning and not state.text:
-        return f"{heading.name} is thinking …"
-    return "writing …" if state.text else f"{heading.name} is working …"
+        return heading.say("{name} is thinking …", name=heading.name)
+    return heading.say("writing …") if state.text else heading.say("{name} is working …", name=heading.name)
 
 
 def accounts(state: RunState, heading: Heading) -> str:
@@ -82,7 +85,7 @@ def accounts(state: RunState, heading: Heading) -> str:
     >>> accounts(state, Heading())
     '1,865 tokens in · 139 out · 2,004 in total'
     """
-    return " · ".join((*_tokens(state), *(_times(state) if heading.watched else ())))
+    return " · ".join((*_tokens(state, heading), *(_times(state, heading) if heading.watched else ())))
 
 
 def seconds(milliseconds: float) -> str:
@@ -95,40 +98,35 @@ def seconds(milliseconds: float) -> str:
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
 
 
-def _tokens(state: RunState) -> tuple[str, ...]:
+def _tokens(state: RunState, heading: Heading) -> tuple[str, ...]:
     usage = state.usage
     if usage is None:
         return ()
     return (
-        f"{usage.input_tokens:,} tokens in",
-        f"{usage.output_tokens:,} out",
-        f"{usage.total_tokens:,} in total",
+        heading.say("{n} tokens in", n=f"{usage.input_tokens:,}"),
+        heading.say("{n} out", n=f"{usage.output_tokens:,}"),
+        heading.say("{n} in total", n=f"{usage.total_tokens:,}"),
     )
 
 
-def _times(state: RunState) -> list[str]:
+def _times(state: RunState, heading: Heading) -> list[str]:
     facts = []
     if state.duration_ms is not None:
         facts.append(seconds(state.duration_ms))
     if state.time_to_first_token is not None:
-        facts.append(f"first text after {seconds(state.time_to_first_token)}")
+        facts.append(heading.say("first text after {time}", time=seconds(state.time_to_first_token)))
     if state.usage and state.ended_at is not None and state.first_token_at is not None:
         writing = (state.ended_at - state.first_token_at) / 1000
         if writing > 0 and state.usage.output_tokens:
-            facts.append(f"{state.usage.output_tokens / writing:.0f} tokens/s")
+            facts.append(heading.say("{n} tokens/s", n=f"{state.usage.output_tokens / writing:,.0f}"))
     return facts
 
 
-def _waiting(state: RunState) -> str:
-    return f"The run waits for the output of {_names(state)}."
+def _names(state: RunState, heading: Heading) -> str:
+    names = [call.name or heading.say("a function") for call in state.pending_calls]
+    return ", ".join(names) if names else heading.say("a function")
 
 
-def _names(state: RunState) -> str:
-    names = [call.name or "a function" for call in state.pending_calls]
-    return ", ".join(names) if names else "a function"
-
-
-def _reason(state: RunState) -> str:
-    if state.error is None:
-        return ""
-    return ": ".join(part for part in (state.error.code, state.error.message) if part) or "no reason given"
+def _reason(state: RunState, heading: Heading) -> str:
+    words = (state.error.code, state.error.message) if state.error else ()
+    return ": ".join(part for part in words if part) or heading.say("no reason given")

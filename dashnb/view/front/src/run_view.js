@@ -1,0 +1,111 @@
+// The live view of a run: an anywidget module. One page for a widget, a drawing for each of its views.
+
+import { Announcer } from "./announcer.js";
+import { Drawing } from "./drawing.js";
+import { Frames } from "./frames.js";
+import { Handover } from "./handover.js";
+import { Markdown } from "./markdown.js";
+import { Page } from "./page.js";
+import { followed } from "./scroll.js";
+import { StopButton } from "./stop_button.js";
+import css from "./run_view.css";
+
+const STYLE_ID = "dashnb-run-view";
+const READ_ALOUD = "p, h1, h2, h3, h4, h5, h6, ul, ol, blockquote";
+
+class RunView {
+  constructor(model, page) {
+    this.page = page;
+    this.look = model.get("look");
+    this.ops = [];
+    this.element = division("dashnb-view");
+    this.root = division("dashnb-live jp-RenderedHTMLCommon");
+    this.root.setAttribute("style", this.look.frame ?? "");
+    this.root.setAttribute("role", "group");
+    this.root.setAttribute("aria-label", model.get("labels")?.answer ?? "Answer");
+    this.stop = new StopButton(model);
+    this.announcer = new Announcer();
+    this.frames = new Frames(() => this.draw());
+    this.element.append(this.stop.element, this.root, this.announcer.element);
+    model.on("change:running", () => this.stop.show());
+    model.on("msg:custom", (message) => message?.ack && this.stop.acknowledge());
+    page.views.add(this);
+    this.restart();
+  }
+
+  /** Draws the page from nothing. */
+  restart() {
+    this.ops = [];
+    this.root.replaceChildren();
+    this.drawing = new Drawing(this.root, new Markdown(this.look));
+    for (const op of this.page.ops()) this.drawing.apply(op);
+    this.drawing.flush();
+    if (this.page.ended) this.drawing.finish();
+  }
+
+  receive(ops) {
+    this.ops.push(...ops);
+    // The end is drawn at once: what the notebook keeps may replace this view before the next frame.
+    if (ops.some(([name]) => name === "end")) this.draw();
+    else this.frames.ask();
+  }
+
+  draw() {
+    followed(this.element, () => this.update());
+    const wait = this.drawing.wait();
+    if (wait !== undefined) this.frames.ask(wait);
+  }
+
+  update() {
+    const ops = this.ops.splice(0);
+    for (const op of ops) {
+      if (op[0] === "say") this.announcer.say(op[1]);
+      else this.drawing.apply(op);
+    }
+    const isEnd = ops.some(([name]) => name === "end");
+    const fresh = isEnd ? this.drawing.finish() : this.drawing.flush();
+    for (const block of fresh) if (block.matches(READ_ALOUD)) this.announcer.read(block.textContent);
+    if (isEnd) this.handover ??= new Handover(this.root);
+  }
+
+  remove() {
+    this.page.views.delete(this);
+    this.frames.stop();
+    this.announcer.stop();
+    this.handover?.begin();
+  }
+}
+
+function division(className) {
+  const element = document.createElement("div");
+  element.className = className;
+  return element;
+}
+
+function addStyle() {
+  if (document.getElementById(STYLE_ID)) return;
+  const style = document.createElement("style");
+  style.id = STYLE_ID;
+  style.textContent = css;
+  document.head.append(style);
+}
+
+/** The widget. anywidget calls this once for each model, so that all views of a model share its page. */
+export default function widget() {
+  let page;
+  return {
+    initialize({ model }) {
+      page ??= new Page(model);
+      page.listen(model);
+    },
+    render({ model, el }) {
+      addStyle();
+      page ??= new Page(model);
+      const view = new RunView(model, page);
+      el.append(view.element);
+      return () => view.remove();
+    },
+  };
+}
+
+export { Drawing, Markdown, Page };
