@@ -328,6 +328,21 @@ def test_the_end_is_drawn_at_once(page: Page) -> None:
     assert found == "https://y.org/"
 
 
+def test_a_tab_that_draws_no_frames_is_up_to_date_all_the_same(page: Page) -> None:
+    found = page.evaluate(
+        """async () => {
+            const own = window.requestAnimationFrame;
+            window.requestAnimationFrame = () => 0;
+            const [model, , el] = started();
+            model.say({seq: 1, ops: [text("a", "markdown", "words")]});
+            await new Promise(done => setTimeout(done, 400));
+            window.requestAnimationFrame = own;
+            return el.querySelector("[role=group]").textContent;
+        }"""
+    )
+    assert found == "words"
+
+
 @pytest.mark.parametrize(("place", "follows"), [("bottom", True), ("above", False)])
 def test_a_reader_at_the_end_stays_there_and_any_other_where_they_are(page: Page, place: str, follows: bool) -> None:
     found = page.evaluate(

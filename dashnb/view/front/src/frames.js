@@ -5,30 +5,30 @@ const WITHOUT_FRAMES = 250; // milliseconds
 export class Frames {
   constructor(draw) {
     this.draw = draw;
-    this.waiting = false;
   }
 
-  /** Draws once, however often it is asked for, after `delay` milliseconds. */
-  ask(delay = 0) {
-    if (this.waiting) return;
-    this.waiting = true;
-    if (delay > 0) this.delay = setTimeout(() => this.wait(), delay);
-    else this.wait();
-  }
-
-  stop() {
-    cancelAnimationFrame(this.frame);
-    clearTimeout(this.timer);
-    clearTimeout(this.delay);
-    this.waiting = false;
-  }
-
-  wait() {
+  /** Draws with the next frame, once, however often it is asked for. */
+  ask() {
+    clearTimeout(this.later);
+    if (this.timer) return;
     const run = () => {
       this.stop();
       this.draw();
     };
     this.frame = requestAnimationFrame(run);
     this.timer = setTimeout(run, WITHOUT_FRAMES);
+  }
+
+  /** Draws after `delay` milliseconds, unless it is asked for earlier. */
+  askLater(delay) {
+    clearTimeout(this.later);
+    this.later = setTimeout(() => this.ask(), delay);
+  }
+
+  stop() {
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
+    clearTimeout(this.later);
+    this.timer = undefined;
   }
 }

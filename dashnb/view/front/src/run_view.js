@@ -53,7 +53,7 @@ class RunView {
   draw() {
     followed(this.element, () => this.update());
     const wait = this.drawing.wait();
-    if (wait !== undefined) this.frames.ask(wait);
+    if (wait !== undefined) this.frames.askLater(wait);
   }
 
   update() {
