@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from dashnb.view.beat import Beat, Budget
+from dashnb.view.beat import FIRST_MESSAGES, Beat, Budget
 
 
 class Receiver:
@@ -70,10 +70,15 @@ def test_two_messages_are_never_closer_than_the_pause() -> None:
 def test_streams_share_what_a_server_lets_through() -> None:
     budget = Budget(pause=0.04, per_second=100)
     beats = [Beat(Receiver(), budget=budget) for _ in range(20)]
-    assert budget.pause == pytest.approx(0.2)
+    assert budget.pause(100) == pytest.approx(0.2)
     for beat in beats:
         beat.close()
-    assert budget.pause == pytest.approx(0.04)
+    assert budget.pause(100) == pytest.approx(0.04)
+
+
+def test_the_first_messages_follow_one_another_faster() -> None:
+    budget = Budget(first_pause=0.03, pause=0.08)
+    assert [budget.pause(sent) for sent in (0, FIRST_MESSAGES - 1, FIRST_MESSAGES)] == [0.03, 0.03, 0.08]
 
 
 def test_a_front_end_that_went_away_does_not_stop_the_next_message() -> None:
@@ -99,4 +104,4 @@ def test_after_the_end_nothing_is_sent_and_closing_twice_is_no_harm() -> None:
     beat.close()
     beat.offer(1)
     assert receiver.values == []
-    assert budget.pause == 0.04
+    assert budget.pause(0) == 0.035

@@ -3,19 +3,21 @@
     state → rows → ledger → table → text · HTML · pandas, polars, Arrow
 
 The functions of this package read the ledger that the settings name. A ledger of your own is opened
-with ``Ledger(file)``, which has the same functions as methods.
+with ``Ledger(file)``, which has the same functions as methods. `from_notebook` makes the tables from a
+saved notebook alone.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dashnb.history.notebook import Kept, from_notebook
 from dashnb.history.table import Table
 
 if TYPE_CHECKING:
     from dashnb.history.ledger import Ledger
 
-__all__ = ["Ledger", "Table", "messages", "runs", "steps", "threads", "tool_calls"]
+__all__ = ["Kept", "Ledger", "Table", "from_notebook", "messages", "runs", "steps", "threads", "tool_calls"]
 
 
 def runs(*, thread_id: str | None = None, limit: int | None = None) -> Table:

@@ -1,8 +1,9 @@
 """How often something is sent to the browser, however often it changes.
 
 A Jupyter server drops every message beyond a thousand a second, the one that says that the cell is
-done included; and a browser has more to do than to draw each token. So each stream sends at most every
-`PAUSE` seconds, and all streams of a process together at most `PER_SECOND` messages a second.
+done included; and a browser has more to do than to draw each token. So a stream sends its first messages
+at most every `FIRST_PAUSE` seconds, the others every `PAUSE`, and all streams of a process together at
+most `PER_SECOND` messages a second.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-PAUSE = 0.045  # seconds between two messages of a stream
+FIRST_PAUSE = 0.035  # seconds between two messages of a stream, as long as it has sent few
+PAUSE = 0.1  # and after that: a reader has begun, and each message has a price in the browser
+FIRST_MESSAGES = 20
 PER_SECOND = 120  # messages of all streams together
 
 Value = TypeVar("Value")
@@ -22,27 +25,30 @@ Value = TypeVar("Value")
 class Budget:
     """What the streams of a process share.
 
-    >>> budget = Budget(pause=0.04, per_second=50)
-    >>> for _ in range(4):
-    ...     budget.join()
-    >>> budget.pause
-    0.08
+    >>> budget = Budget(first_pause=0.04, pause=0.08, per_second=50)
+    >>> budget.join()
+    >>> budget.pause(sent=1), budget.pause(sent=100)
+    (0.04, 0.08)
 
     Args:
-        pause: Seconds between two messages of one stream, at least.
+        first_pause: Seconds between two of the first messages of a stream, at least.
+        pause: Seconds between two of its later messages.
         per_second: Messages of all streams in a second, at most.
     """
 
-    def __init__(self, *, pause: float = PAUSE, per_second: float = PER_SECOND) -> None:
+    def __init__(
+        self, *, first_pause: float = FIRST_PAUSE, pause: float = PAUSE, per_second: float = PER_SECOND
+    ) -> None:
+        self._first_pause = min(first_pause, pause)
         self._pause = pause
         self._per_second = per_second
         self._streams = 0
         self._lock = threading.Lock()
 
-    @property
-    def pause(self) -> float:
-        """Seconds that each stream waits between two messages, as many as there are now."""
-        return max(self._pause, self._streams / self._per_second)
+    def pause(self, sent: int) -> float:
+        """Seconds that a stream waits that has ``sent`` so many messages, with as many others as there are now."""
+        own = self._first_pause if sent < FIRST_MESSAGES else self._pause
+        return max(own, self._streams / self._per_second)
 
     def join(self) -> None:
         """One stream more."""
@@ -104,12 +110,13 @@ class Beat(Generic[Value]):
         self._thread.join()
 
     def _run(self) -> None:
-        next_time = self._clock()
+        next_time, sent = self._clock(), 0
         while (value := self._next(next_time)) is not None:
             # A front end that went away must not end the run: what stays is displayed at the end.
             with suppress(Exception):
                 self._send(value[0])
-            next_time = self._clock() + self._budget.pause
+            sent += 1
+            next_time = self._clock() + self._budget.pause(sent)
 
     def _next(self, not_before: float) -> list[Value] | None:
         with self._news:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dashnb.protocol.objects import LastError
+from dashnb.protocol.objects import LastError, Message
 from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view.blocks import Block
 from dashnb.view.heading import Heading
@@ -63,21 +63,30 @@ def live_data(state: RunState, heading: Heading, *, block: Block) -> Data:
 
 
 def record(state: RunState, heading: Heading) -> Metadata:
-    """Everything about the run that a table may want, as JSON values.
+    """Everything about the run that a table may want, as JSON values; `dashnb.history.from_notebook` reads it.
 
-    ``run``, ``text``, ``usage``, ``times`` (milliseconds) and ``steps`` with their ``calls``.
+    ``run``, ``text``, ``usage``, ``times`` (milliseconds), ``steps`` with their ``calls``, and ``messages``.
+    A ``span`` is the text of a step or a message: where it begins and ends in ``text``, in characters.
+
+    >>> sorted(record(RunState(), Heading()))
+    ['assistant', 'engine', 'messages', 'run', 'steps', 'text', 'times', 'usage', 'version']
     """
     room = _Room(KEPT)
-    return {
+    # As it will be sent: joined halves of characters would move every place behind them.
+    text = whole_characters(state.text)
+    written, said = _Places(text), _Places(text)
+    kept = {
         "version": VERSION,
         "assistant": heading.assistant,
         "engine": heading.engine,
         "run": _run(state, heading),
-        "text": _Room(KEPT).take(state.text),
+        "text": text[:KEPT],
         "usage": _usage(state),
         "times": {"duration_ms": state.duration_ms, "time_to_first_token_ms": state.time_to_first_token},
-        "steps": [_step(step, room) for step in state.steps],
+        "steps": [_step(step, room, written) for step in state.steps],
+        "messages": [_message(message, said) for message in state.messages],
     }
+    return {**kept, "cut": {"text": len(text)}} if len(text) > KEPT else kept
 
 
 class _Room:
@@ -90,6 +99,22 @@ class _Room:
         kept = text[: self.left]
         self.left -= len(kept)
         return kept
+
+
+class _Places:
+    """Finds where pieces of the text stand in it, so that the text is kept once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._behind = 0
+
+    def span(self, piece: str) -> list[int]:
+        sent = whole_characters(piece)
+        start = self._text.find(sent, self._behind)
+        if start < 0:  # not in the order of the text; the same words serve wherever they stand
+            start = self._text.find(sent)
+        self._behind = start + len(sent)
+        return [start, self._behind]
 
 
 def _run(state: RunState, heading: Heading) -> Metadata:
@@ -111,20 +136,36 @@ def _usage(state: RunState) -> Metadata | None:
     return {name: getattr(state.usage, name) for name in names} if state.usage else None
 
 
-def _step(step: Step, room: _Room) -> Metadata:
+def _step(step: Step, room: _Room, places: _Places) -> Metadata:
     return {
         "id": step.id,
         "type": step.type,
         "status": step.status,
         "message_id": step.message_id,
+        "span": places.span(step.text),
         "duration_ms": step.duration_ms,
         "error": _error(step.error),
         "calls": [_call(call, room) for call in step.calls],
     }
 
 
+def _message(message: Message, places: _Places) -> Metadata:
+    return {
+        "id": message.id,
+        "role": message.role,
+        "created_at": message.created_at,
+        "span": places.span(message.text),
+    }
+
+
 def _call(call: ToolCall, room: _Room) -> Metadata:
-    kept: Metadata = {"id": call.id, "type": call.type, "name": call.name, "arguments": room.take(call.arguments)}
+    kept: Metadata = {
+        "number": call.number,
+        "id": call.id,
+        "type": call.type,
+        "name": call.name,
+        "arguments": room.take(call.arguments),
+    }
     whole = {"arguments": len(call.arguments)}
     if call.output is None or isinstance(call.output, str):
         kept["output"] = None if call.output is None else room.take(call.output)

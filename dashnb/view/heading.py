@@ -36,7 +36,7 @@ class Heading:
 
     def facts(self, model: str = "") -> tuple[str, ...]:
         """Model and engine, as far as known; ``model`` outranks the heading's own."""
-        return tuple(fact for fact in (model or self.model, self.engine) if fact)
+        return tuple(fact for fact in (model or self.model, self.say(self.engine)) if fact)
 
     def line(self, model: str = "") -> str:
         """Name, model and engine in one line."""

@@ -24,6 +24,23 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "expired": ("已超时", "期限切れ"),
     "incomplete": ("不完整", "不完全"),
     "abandoned": ("已停止读取", "読み取り中止"),
+    "guide · rules, no language model": (
+        "guide · 基于规则，不是语言模型",
+        "guide · 規則による応答、言語モデルではありません",
+    ),
+    "SmolLM2-135M · a very small model, answers are for show": (
+        "SmolLM2-135M · 极小的模型，回答仅供演示",
+        "SmolLM2-135M · ごく小さなモデル、回答はデモ用です",
+    ),
+    "openai · language model": ("openai · 语言模型", "openai · 言語モデル"),
+    "qwen · language model in the cloud, Beijing": ("qwen · 云端语言模型，北京", "qwen · クラウドの言語モデル、北京"),
+    "qwen-intl · language model in the cloud, Singapore": (
+        "qwen-intl · 云端语言模型，新加坡",
+        "qwen-intl · クラウドの言語モデル、シンガポール",
+    ),
+    "ollama · language model": ("ollama · 语言模型", "ollama · 言語モデル"),
+    "vllm · language model": ("vllm · 语言模型", "vllm · 言語モデル"),
+    "llamacpp · language model": ("llamacpp · 语言模型", "llamacpp · 言語モデル"),
     # what goes on
     "{name} is working …": ("{name}正在处理…", "{name}が処理しています…"),
     "{name} is thinking …": ("{name}正在思考…", "{name}が考えています…"),

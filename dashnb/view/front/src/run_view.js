@@ -6,11 +6,12 @@ import { Frames } from "./frames.js";
 import { Handover } from "./handover.js";
 import { Markdown } from "./markdown.js";
 import { Page } from "./page.js";
-import { followed } from "./scroll.js";
+import { Follower } from "./scroll.js";
 import { StopButton } from "./stop_button.js";
 import css from "./run_view.css";
 
 const STYLE_ID = "dashnb-run-view";
+const STILL = 800; // milliseconds without news after which the view shows that it waits
 const READ_ALOUD = "p, h1, h2, h3, h4, h5, h6, ul, ol, blockquote";
 
 class RunView {
@@ -25,12 +26,14 @@ class RunView {
     this.root.setAttribute("aria-label", model.get("labels")?.answer ?? "Answer");
     this.stop = new StopButton(model);
     this.announcer = new Announcer();
+    this.follower = new Follower(this.element);
     this.frames = new Frames(() => this.draw());
     this.element.append(this.stop.element, this.root, this.announcer.element);
     model.on("change:running", () => this.stop.show());
     model.on("msg:custom", (message) => message?.ack && this.stop.acknowledge());
     page.views.add(this);
     this.restart();
+    this.wait();
   }
 
   /** Draws the page from nothing. */
@@ -44,14 +47,22 @@ class RunView {
   }
 
   receive(ops) {
+    this.wait();
     this.ops.push(...ops);
     // The end is drawn at once: what the notebook keeps may replace this view before the next frame.
     if (ops.some(([name]) => name === "end")) this.draw();
     else this.frames.ask();
   }
 
+  /** Text that arrives moves by itself; an animation beside it would cost a frame for nothing. */
+  wait() {
+    clearTimeout(this.waiting);
+    this.root.classList.remove("dashnb-waiting");
+    this.waiting = setTimeout(() => this.root.classList.add("dashnb-waiting"), STILL);
+  }
+
   draw() {
-    followed(this.element, () => this.update());
+    this.follower.follow(() => this.update());
     const wait = this.drawing.wait();
     if (wait !== undefined) this.frames.askLater(wait);
   }
@@ -71,6 +82,7 @@ class RunView {
   remove() {
     this.page.views.delete(this);
     this.frames.stop();
+    clearTimeout(this.waiting);
     this.announcer.stop();
     this.handover?.begin();
   }

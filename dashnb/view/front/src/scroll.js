@@ -1,21 +1,41 @@
 // A reader at the end of what grows stays at its end; any other is left where they are.
 
-/** Does `change`, and scrolls by as much as the lower edge of `element` went out of sight, if it was in sight. */
-export function followed(element, change) {
-  const before = edges(element);
-  change();
-  if (!before || before.end > before.fold + 1 || before.end < before.top) return;
-  const after = edges(element);
-  const below = after ? after.end - after.fold : 0;
-  if (below > 0 && after.end > before.end) before.scroller.scrollTop += below;
-}
+const REMEMBERED = 2000; // milliseconds for which a scroller is taken to be the same
 
-function edges(element) {
-  const scroller = element.isConnected && scrollerOf(element);
-  if (!scroller) return null;
-  const whole = scroller === document.scrollingElement;
-  const box = whole ? { top: 0, bottom: innerHeight } : scroller.getBoundingClientRect();
-  return { scroller, top: box.top, fold: box.bottom, end: element.getBoundingClientRect().bottom };
+export class Follower {
+  /** @param {Element} element What grows. */
+  constructor(element) {
+    this.element = element;
+    this.lookedAt = -Infinity;
+  }
+
+  /** Does `change`, and scrolls by as much as the lower edge went out of sight, if it was in sight. */
+  follow(change) {
+    const before = this.edges();
+    change();
+    if (!before || before.end > before.fold + 1 || before.end < before.top) return;
+    const after = this.edges();
+    const below = after ? after.end - after.fold : 0;
+    if (below > 0 && after.end > before.end) before.scroller.scrollTop += below;
+  }
+
+  edges() {
+    const scroller = this.element.isConnected && this.scroller();
+    if (!scroller) return null;
+    const whole = scroller === document.scrollingElement;
+    const box = whole ? { top: 0, bottom: innerHeight } : scroller.getBoundingClientRect();
+    return { scroller, top: box.top, fold: box.bottom, end: this.element.getBoundingClientRect().bottom };
+  }
+
+  /** What scrolls the element. Looking for it asks for the layout of every ancestor, so it is remembered. */
+  scroller() {
+    const now = performance.now();
+    if (!this.found?.contains(this.element) || now - this.lookedAt > REMEMBERED) {
+      this.found = scrollerOf(this.element);
+      this.lookedAt = now;
+    }
+    return this.found;
+  }
 }
 
 function scrollerOf(element) {
