@@ -249,3 +249,7 @@ def test_nothing_a_model_writes_becomes_active(text: str) -> None:
 @given(st.text(alphabet="ab <&\"'", max_size=60))
 def test_plain_words_are_all_kept(text: str) -> None:
     assert text_of(to_html("x " + text)).split() == ("x " + text).split()
+
+
+def test_an_item_whose_only_link_is_dropped_is_empty() -> None:
+    assert "<li" in to_html("- [](foo)")

@@ -157,7 +157,7 @@ def _dressed(tokens: list[Token]) -> list[Token]:
             token.attrSet("style", _style(token, last=ends))
         if token.type == "inline" and token.children:
             token.children = _dressed_inline(token.children)
-            if position > 1 and tokens[position - 2].type == "list_item_open":
+            if position > 1 and tokens[position - 2].type == "list_item_open" and token.children:
                 _show_task(token.children[0])
     return tokens
 
