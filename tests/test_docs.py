@@ -15,6 +15,7 @@ import pytest
 import dashnb
 from dashnb import cli, errors
 from dashnb.magics.arguments import cell_parser, run_parser
+from dashnb.magics.commands import COMMANDS
 from dashnb.settings import SETTINGS
 from dashnb.view import MODES
 
@@ -60,7 +61,7 @@ def test_the_commands_of_the_readme_say_what_it_shows(
 
 def test_the_table_of_magics_is_that_of_the_code() -> None:
     shown = {name for row in table("Magics") for name in names(row[0])}
-    commands = {f"%assistant {name}" for name in ("connect", "status", "new", "history", "help")}
+    commands = {f"%assistant {name}" for name in COMMANDS}
     assert shown == commands | {"%%assistant", "%run_stream", "%%run_stream"}
 
 

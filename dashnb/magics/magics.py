@@ -7,7 +7,7 @@ Bad arguments raise `UsageError`, failures raise `DashnbError`: either way the c
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 if TYPE_CHECKING:
-    from dashnb.history.table import Table
     from dashnb.magics.conversation import Conversation
     from dashnb.protocol.state import RunState
     from dashnb.session.session import Session
@@ -67,11 +66,9 @@ class AssistantMagics(Magics):
         """
         if cell is not None:
             return self._ask(line, cell)
-        name, _, rest = line.strip().partition(" ")
-        command = self._commands().get(name or "help")
-        if command is None:
-            raise UsageError(f"%assistant has no command {name!r}.{_did_you_mean(name, list(self._commands()))}")
-        return command(rest)
+        from dashnb.magics.commands import run_command
+
+        return run_command(self, line)
 
     @no_var_expand
     @line_cell_magic
@@ -130,6 +127,11 @@ class AssistantMagics(Magics):
 
             self._conversation = Conversation(Settings.load())
         return self._conversation
+
+    def connect(self, conversation: Conversation) -> None:
+        """Go on with another conversation, and close the one before."""
+        self.close()
+        self._conversation = conversation
 
     def close(self) -> None:
         """Close what the magics opened."""
@@ -231,58 +233,6 @@ class AssistantMagics(Magics):
         variables: dict[str, Any] = self.shell.user_ns
         return variables
 
-    # --- commands --------------------------------------------------------------------------
-
-    def _commands(self) -> dict[str, Callable[[str], Any]]:
-        return {
-            "connect": self._connect,
-            "status": self._status,
-            "new": self._new,
-            "history": self._history,
-            "help": self._help,
-        }
-
-    def _connect(self, line: str) -> None:
-        from dashnb.magics.arguments import connect_parser, parse
-        from dashnb.magics.conversation import Conversation
-        from dashnb.magics.status import summary
-        from dashnb.settings import Settings
-
-        options = parse(connect_parser(), line)
-        given = {"engine": options.engine, "database": options.database, "workspace": options.workspace}
-        conversation = Conversation(Settings.load(**given), options.target)
-        _ = conversation.client  # what cannot be opened is said now, and the old connection stays
-        self.close()
-        self._conversation = conversation
-        print(summary(conversation))  # noqa: T201 # what a line magic says
-
-    def _status(self, line: str) -> None:
-        from dashnb.magics.status import status
-
-        _no_arguments("status", line)
-        print(status(self.conversation))  # noqa: T201 # what a line magic says
-
-    def _new(self, line: str) -> None:
-        _no_arguments("new", line)
-        self.conversation.begin()
-        print("The next question begins a new thread.")  # noqa: T201 # what a line magic says
-
-    def _history(self, line: str) -> Table:
-        from dashnb import history
-        from dashnb.magics.arguments import history_parser, parse
-
-        options = parse(history_parser(), line)
-        if options.limit < 1:
-            raise UsageError(f"--limit must be at least 1, got {options.limit}.")
-        table: Table = getattr(history, options.table)(limit=options.limit)
-        return table
-
-    def _help(self, line: str) -> None:
-        import inspect
-
-        _no_arguments("help", line)
-        print(inspect.cleandoc(type(self).assistant.__doc__ or ""))  # noqa: T201 # what a line magic says
-
 
 def register(shell: InteractiveShell) -> None:
     """Add the magics to a shell; what they replace comes back with `unregister`."""
@@ -309,15 +259,3 @@ def _message(cell: str) -> str:
     if not text:
         raise UsageError("the cell is empty: write the message below the first line.")
     return text
-
-
-def _no_arguments(command: str, line: str) -> None:
-    if line.strip():
-        raise UsageError(f"%assistant {command} takes no arguments, got {line.strip()!r}.")
-
-
-def _did_you_mean(word: str, names: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, names, n=1)
-    return f" Did you mean {near[0]}?" if near else f" It has: {', '.join(names)}."
