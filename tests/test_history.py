@@ -37,7 +37,8 @@ def keep(file: Path, run_id: str, thread_id: str) -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert history.__all__ == ["Ledger", "Table", "messages", "runs", "steps", "threads", "tool_calls"]
+    names = ["Kept", "Ledger", "Table", "from_notebook", "messages", "runs", "steps", "threads", "tool_calls"]
+    assert history.__all__ == names
     assert all(getattr(history, name) for name in history.__all__)
     with pytest.raises(AttributeError, match="ledgers"):
         _ = history.ledgers

@@ -32,7 +32,7 @@ MAX_BLOCKS = 40
 CALL_WEIGHT = 200  # what a tool call counts as, in characters
 _PATIENCE = 3  # how many times its size a block may reach before a list is cut between items
 
-_LINES = re.compile(r"[^\n]*\n")
+_LINES = re.compile(r"^[^\n]*\n", re.MULTILINE)  # tried at beginnings only: a line without an end is long
 _ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
 _FENCE = re.compile(r"(?:[ \t]|[-*+>][ \t]|>|\d{1,9}[.)][ \t])*(`{3,}(?=[^`\n]*$)|~{3,})")
 
