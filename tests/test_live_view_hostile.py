@@ -1,0 +1,551 @@
+"""Hostile texts in a real browser: nothing runs, nothing but pictures is fetched, and the page goes on."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hostile
+import pytest
+
+import dashnb
+import lab_browser
+from dashnb.protocol.events import RunEvent
+from dashnb.protocol.state import RunState
+from dashnb.view import Heading, to_html
+from dashnb.view.run_view import LOOK
+from lab_browser import CHROMIUM, Lab
+from view_support import assert_harmless, call, created, folded, message, run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page, Request, Route
+
+BUNDLE = Path(dashnb.__file__).parent / "view" / "front" / "dist" / "run_view.js"
+HOME = "http://notebook.test/lab/tree/"  # not https, so that `//host` is refused by the test and not by the browser
+MODULE = "http://notebook.test/run_view.js"
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+ALIVE = 2.0  # seconds in which a small answer is drawn after anything else
+BLOCKED = 2000  # milliseconds that the page may not react, at most
+PATIENCE = 40  # seconds to wait for a page that does not react
+MADE = 10.0  # seconds in which the kernel makes the output that is kept
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
+    pytest.mark.filterwarnings("ignore"),  # JupyterLab's, the kernel's and the browser driver's own
+]
+
+# Everything that may stand in an answer. What the view itself draws, as a button, is not in the answer.
+_STYLED = ["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "li", "blockquote", "hr", "br", "pre", "span", "summary"]
+_STYLED += ["table", "thead", "tbody", "tr", "th", "td", "strong", "em", "s"]
+ALLOWED: dict[str, list[str]] = {
+    **{name: ["style"] for name in _STYLED},
+    "ol": ["style", "start"],
+    "div": ["style", "class"],
+    "code": ["style", "class"],
+    "details": ["style", "open"],
+    "a": ["href", "title", "target", "rel"],
+    "img": ["src", "alt", "style", "loading", "referrerpolicy"],
+    "svg": ["style", "width", "height", "viewBox", "role", "aria-label", "aria-hidden"],
+    "circle": ["cx", "cy", "r", "fill"],
+    "path": ["d", "fill", "stroke", "stroke-width", "stroke-linecap", "stroke-linejoin"],
+}
+
+_SETUP = r"""([allowed, look]) => {
+    const own = new Set(Reflect.ownKeys(window)), prototype = Reflect.ownKeys(Object.prototype).length;
+    const OURS = ["tests", "front", "asked"];
+    const SRC = /^(https:\/\/|data:image\/(png|jpeg|gif|webp);base64,)/i;
+    const STYLE = /url|image-set|expression|import|behavior|position\s*:|var\(|@|\\/i;
+    const CLASS = /^(language-[\p{L}\p{N}_+#-]+|dashnb(-[a-z]+)?|jp-RenderedHTMLCommon)$/u;
+    const fits = (name, value) => {
+        if (name === "href") return /^https?:\/\//i.test(value);
+        if (name === "src") return SRC.test(value);
+        if (name === "style") return !STYLE.test(value);
+        if (name === "class") return value.split(/\s+/).filter(Boolean).every(word => CLASS.test(word));
+        return true;
+    };
+    const wrong = function* (root) {
+        const walker = document.createNodeIterator(root, NodeFilter.SHOW_ALL);
+        for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+            if (node === root || node.nodeType === Node.TEXT_NODE) continue;
+            const names = Object.hasOwn(allowed, node.localName ?? "") ? allowed[node.localName] : null;
+            if (node.nodeType !== Node.ELEMENT_NODE || !names) yield `a node <${node.nodeName}>`;
+            for (const {name, value} of node.attributes ?? []) {
+                const fine = names?.includes(name) && fits(name, value);
+                if (!fine) yield `${node.nodeName} ${name}=${value.slice(0, 200)}`;
+            }
+        }
+    };
+    const longest = {now: 0};
+    new PerformanceObserver(list => {
+        for (const {duration} of list.getEntries()) longest.now = Math.max(longest.now, duration);
+    }).observe({entryTypes: ["longtask"]});
+    const later = milliseconds => new Promise(done => setTimeout(done, milliseconds));
+
+    class Model {
+        state = {snapshot: {seq: 0, ops: []}, running: true, kernel_id: "", look, labels: {}};
+        callbacks = [];
+        seq = 0;
+        get(name) { return this.state[name]; }
+        on(name, callback) { this.callbacks.push([name, callback]); }
+        off() {}
+        send() {}
+        tell(ops) {
+            this.seq += 1;
+            this.callbacks.forEach(([name, callback]) => name === "msg:custom" && callback({seq: this.seq, ops}));
+        }
+    }
+    const add = (key, mode, text = "") => ["add", key, "", null, ["div", {}], mode, text];
+
+    window.tests = {
+        later,
+        open() {
+            const model = new Model(), widget = front.default(), el = document.createElement("div");
+            document.body.replaceChildren(el);
+            widget.initialize({model});
+            widget.render({model, el});
+            return {model, answer: el.querySelector("[role=group]")};
+        },
+        async stream(pieces, {pause = 0, read = true} = {}) {
+            longest.now = 0;
+            const {model, answer} = tests.open();
+            model.tell([add("said", "markdown"), ...(read ? [add("read", "text")] : [])]);
+            for (const piece of JSON.parse(pieces)) {
+                model.tell([["append", "said", piece], ["append", "read", piece], ["say", piece.slice(0, 500)]]);
+                await later(pause);
+            }
+            model.tell([["end"]]);
+            await later(60);
+            const found = [...wrong(answer)].slice(0, 5);
+            return [found, await tests.alive(), await tests.longest()];
+        },
+        async look(pieces) {
+            const {model, answer} = tests.open(), found = new Set();
+            model.tell([add("said", "markdown")]);
+            for (const piece of JSON.parse(pieces)) {
+                model.tell([["append", "said", piece]]);
+                await new Promise(requestAnimationFrame);
+                for (const line of wrong(answer)) found.add(line);
+            }
+            return [...found];
+        },
+        async place(html) {
+            longest.now = 0;
+            const div = document.createElement("div");
+            document.body.replaceChildren(div);
+            div.innerHTML = JSON.parse(html);
+            await later(30);
+            const found = [...wrong(div)].slice(0, 5);
+            return [found, await tests.alive(), await tests.longest()];
+        },
+        async alive() {
+            const began = performance.now(), {model, answer} = tests.open();
+            model.tell([add("a", "markdown", "well **for")]);
+            model.tell([["append", "a", "med**"]]);
+            while (answer.querySelector("strong")?.textContent !== "formed") {
+                if (performance.now() - began > 20_000) return 20;
+                await later(5);
+            }
+            return (performance.now() - began) / 1000;
+        },
+        async longest() { await later(20); return longest.now; },
+        wrong: root => [...wrong(root)].slice(0, 5),
+        changed: () => [
+            ...Reflect.ownKeys(window).filter(key => !own.has(key) && !OURS.includes(key)).map(String),
+            ...(Reflect.ownKeys(Object.prototype).length === prototype ? [] : ["Object.prototype"]),
+        ],
+    };
+}"""
+
+
+class Watch:
+    """What happened in a page that must not happen."""
+
+    def __init__(self, page: Page, own: str = "") -> None:
+        self.seen: list[str] = []
+        self._own = own
+        page.on("dialog", self._dialog)
+        page.on("pageerror", lambda error: self.seen.append(f"error {error}"[:300]))
+        page.on(
+            "console", lambda line: self.seen.append(f"console {line.text}"[:300]) if line.type == "error" else None
+        )
+        page.on("popup", lambda other: self.seen.append(f"window {other.url}"))
+        page.on("download", lambda file: self.seen.append(f"download {file.url}"))
+        page.on("request", self._request)
+
+    def _dialog(self, dialog: Any) -> None:
+        self.seen.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+    def _request(self, request: Request) -> None:
+        if not is_picture(request) and not (
+            self._own and request.url.startswith(self._own) and "evil" not in request.url
+        ):
+            self.seen.append(f"request {request.resource_type} {request.url[:300]}")
+
+    def of_mine(self) -> list[str]:
+        """What was seen, errors of other people's programs aside."""
+        return [line for line in self.seen if not line.startswith(("console", "error"))]
+
+
+def is_picture(request: Request) -> bool:
+    raster = ("data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp", "https://")
+    return request.resource_type == "image" and request.url.lower().startswith(raster)
+
+
+def answer_here(route: Route) -> None:
+    """Nothing leaves this machine: every picture is the same one, and there is nothing else."""
+    if route.request.url == HOME:
+        route.fulfill(content_type="text/html", body="<!doctype html><title>hostile</title><body></body>")
+    elif route.request.url == MODULE:
+        route.fulfill(content_type="text/javascript", path=BUNDLE)
+    elif is_picture(route.request):
+        route.fulfill(content_type="image/png", body=PICTURE)
+    else:
+        route.abort()
+
+
+@contextmanager
+def watched(context: BrowserContext) -> Iterator[tuple[Page, Watch]]:
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.route("**/*", answer_here)
+    page.goto(HOME)
+    page.evaluate("async () => { window.front = await import('/run_view.js'); }")
+    page.evaluate(_SETUP, [ALLOWED, LOOK])
+    watch = Watch(page)
+    yield page, watch
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[BrowserContext]:
+    with lab_browser.browser() as context:
+        yield context
+
+
+@pytest.fixture(scope="module")
+def shared(context: BrowserContext) -> Iterator[tuple[Page, Watch]]:
+    with watched(context) as both:
+        yield both
+
+
+@pytest.fixture
+def fresh(context: BrowserContext) -> Iterator[tuple[Page, Watch]]:
+    with watched(context) as both:
+        yield both
+
+
+def assert_quiet(page: Page, watch: Watch) -> None:
+    seen, watch.seen = watch.seen, []
+    assert seen == []
+    assert page.evaluate("tests.changed()") == []
+    assert page.url == HOME
+
+
+def assert_well(found: Any, *, blocked: float = BLOCKED) -> None:
+    wrong, alive, longest = found
+    print(f"alive after {alive:.2f} s, longest {longest:.0f} ms")
+    assert wrong == []
+    assert alive < ALIVE, f"the next answer took {alive:.1f} s"
+    assert longest < blocked, f"the page did not react for {longest:.0f} ms"
+
+
+def asked(page: Page, script: str, argument: Any = None) -> Any:
+    """What the script returns. A page that hangs fails the test and does not hold it."""
+    page.evaluate(
+        """([script, argument]) => {
+            window.asked = null;
+            const answer = async () => ({found: await eval(`(${script})`)(argument)});
+            const failed = error => ({error: String(error)});
+            setTimeout(async () => { window.asked = await answer().catch(failed); });
+        }""",
+        [script, argument],
+    )
+    page.wait_for_function("window.asked", polling=50, timeout=1000 * PATIENCE)
+    answer = page.evaluate("window.asked")
+    assert "error" not in answer, answer["error"]
+    return answer["found"]
+
+
+def stream(page: Page, text: str, seed: int, **more: Any) -> Any:
+    # As ASCII, so that half characters come through the driver as they are.
+    pieces = json.dumps(hostile.pieces(text, seed))
+    return asked(page, "([pieces, more]) => tests.stream(pieces, more)", [pieces, more])
+
+
+def seed_of(name: str) -> int:
+    return zlib.crc32(name.encode())
+
+
+# --- the live view -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", hostile.TEXTS)
+def test_a_hostile_answer_is_words_only(shared: tuple[Page, Watch], name: str) -> None:
+    page, watch = shared
+    for seed in (seed_of(name), seed_of(name) + 1):
+        assert_well(stream(page, hostile.TEXTS[name], seed))
+    assert_quiet(page, watch)
+
+
+def test_a_hostile_answer_is_words_only_at_every_moment(shared: tuple[Page, Watch]) -> None:
+    page, watch = shared
+    for name, text in hostile.WORST.items():
+        if len(text) < 3000:
+            found = asked(page, "pieces => tests.look(pieces)", json.dumps(hostile.pieces(text, seed_of(name), 40)))
+            assert found == [], name
+    assert_quiet(page, watch)
+
+
+@pytest.mark.parametrize("name", hostile.AT_THE_LIMIT)
+def test_an_answer_as_long_as_is_still_read_does_not_hold_the_page(fresh: tuple[Page, Watch], name: str) -> None:
+    page, watch = fresh
+    assert_well(stream(page, hostile.AT_THE_LIMIT[name], seed_of(name), read=False))
+    assert_quiet(page, watch)
+
+
+@pytest.mark.parametrize("name", hostile.HUGE)
+def test_a_huge_answer_does_not_hold_the_page(fresh: tuple[Page, Watch], name: str) -> None:
+    page, watch = fresh
+    # Only answers are shown in full; what tools take and return is cut.
+    assert_well(stream(page, hostile.HUGE[name], seed_of(name), pause=45, read=False))
+    assert_quiet(page, watch)
+
+
+@pytest.mark.parametrize("key", hostile.KEYS)
+def test_keys_attributes_and_tags_are_names_only(shared: tuple[Page, Watch], key: str) -> None:
+    page, watch = shared
+    found = page.evaluate(
+        """async key => {
+            const {model, answer} = tests.open();
+            const shell = JSON.parse(`["div", {${JSON.stringify(key || "x")}: {"polluted": 1}}, "x"]`);
+            model.tell([["add", key, "", null, ["div", {}], "markdown", "**a**"], ["append", key, "b"]]);
+            model.tell([["add", "in", key, key, shell, "text", "c"], ["shell", key, shell], ["text", key, "d"]]);
+            model.tell([["code", key, 0, [["x", 1]]], ["code", key, 5, []], [key, key, key], ["say", key]]);
+            model.tell([["drop", "in"]]);
+            if (/^[a-z]+$/i.test(key)) model.tell([["add", "tag", "", null, [key, {}, "x"], "", ""]]);
+            await tests.later(50);
+            const found = tests.wrong(answer);
+            model.tell([["drop", key], ["drop", key], ["end"]]);
+            await tests.later(50);
+            return [found.concat(({}).polluted ? ["polluted"] : []), await tests.alive(), 0];
+        }""",
+        key,
+    )
+    assert_well(found)
+    assert_quiet(page, watch)
+
+
+_EVIL = "http://evil.example/x"
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [
+        ["div", {"style": f"background:u\\72l({_EVIL})"}],
+        ["div", {"style": f"background:image-set('{_EVIL}' 1x)"}],
+        ["div", {"style": f"list-style-image:src('{_EVIL}');display:list-item"}],
+        ["div", {"style": f"background:URL({_EVIL})"}],
+        ["div", {"onclick": "pwned=1", "ONLOAD": "pwned=1", "id": "x", "srcdoc": "x", "data-x": "y"}],
+        ["img", {"src": _EVIL, "srcset": _EVIL, "style": f"content:u\\72 l({_EVIL})"}],
+        ["img", {"src": f"  {_EVIL}"}],
+        ["img", {"src": "data:image/svg+xml;base64,PHN2Zy8+"}],
+        ["a", {"href": "\x01javascript:pwned=1", "xlink:href": "javascript:pwned=1", "ping": _EVIL}, "x"],
+        ["svg", {}, ["a", {"href": "javascript:pwned=1"}, ["text", {}, "x"]], ["path", {"fill": f"url({_EVIL}#x)"}]],
+        ["svg", {}, ["style", {}, f"@import '{_EVIL}'"], ["use", {"href": _EVIL}], ["image", {"href": _EVIL}]],
+        ["SCRIPT", {}, "pwned=1"],
+        ["svg", {}, ["script", {}, "pwned=1"]],
+        ["div", {}, ["iframe", {"src": _EVIL}], ["style", {}, f"@import '{_EVIL}'"], ["form", {"action": _EVIL}]],
+    ],
+)
+def test_a_hostile_shell_brings_only_what_is_allowed(shared: tuple[Page, Watch], shell: list[Any]) -> None:
+    page, watch = shared
+    found = page.evaluate(
+        """async shell => {
+            const {model, answer} = tests.open();
+            model.tell([["add", "a", "", null, shell, "", ""], ["add", "b", "", null, [shell[0], {}], "", ""]]);
+            model.tell([["shell", "b", shell]]);
+            await tests.later(80);
+            return [tests.wrong(answer), await tests.alive(), 0];
+        }""",
+        shell,
+    )
+    assert_quiet(page, watch)
+    assert_well(found)
+
+
+# --- what is kept --------------------------------------------------------------------------------
+
+
+def kept(text: str) -> dict[str, str]:
+    """The HTML of runs that have the text in every place that others fill."""
+    fine = json.dumps({"q": text})
+    searched = {"data": [{"title": text, "url": text, "desc": text, "source": text}]}
+    drawn = {"results": [{"url": text}], "text": text}
+    runs: dict[str, list[RunEvent]] = {
+        "message": [created(), *message(text), run("completed")],
+        "arguments": [created(), *call("f", fine), *call("g", text, step="s"), run("completed")],
+        "output": [created(), *call("f", "{}", text), *call("g", "{}", fine, step="s"), run("completed")],
+        "search": [created(), *call("f", "{}", json.dumps(searched)), *call("g", "{}", json.dumps(drawn), step="s")],
+        "tool name": [created(), *call(text, "{}", "x"), *call(text, "{}", status="in_progress", step="s")],
+        "error": [created(), run("failed", last_error={"code": text, "message": text})],
+    }
+    pages = {place: to_html(folded(events), Heading("A")) for place, events in runs.items()}
+    pages["assistant"] = to_html(RunState(), Heading(assistant=text, model=text, engine=text))
+    return pages
+
+
+@pytest.mark.parametrize("name", hostile.TEXTS)
+def test_a_hostile_text_anywhere_in_what_is_kept_is_words_only(shared: tuple[Page, Watch], name: str) -> None:
+    page, watch = shared
+    began = time.monotonic()
+    pages = kept(hostile.TEXTS[name])
+    made = time.monotonic() - began
+    for place, html in pages.items():
+        assert_harmless(html)
+        found = asked(page, "html => tests.place(html)", json.dumps(html))
+        assert found[0] == [], place
+        assert found[1] < ALIVE, place
+    assert_quiet(page, watch)
+    assert made < MADE, f"the kernel took {made:.1f} s"
+
+
+@pytest.mark.parametrize("name", [*hostile.AT_THE_LIMIT, *hostile.HUGE])
+def test_a_long_hostile_text_is_kept_in_good_time(fresh: tuple[Page, Watch], name: str) -> None:
+    page, watch = fresh
+    text = {**hostile.AT_THE_LIMIT, **hostile.HUGE}[name]
+    began = time.monotonic()
+    html = to_html(folded([created(), *message(text), run("completed")]), Heading("A"))
+    made = time.monotonic() - began
+    assert_well(asked(page, "html => tests.place(html)", json.dumps(html)), blocked=2 * BLOCKED)
+    assert_quiet(page, watch)
+    assert made < MADE, f"the kernel took {made:.1f} s"
+
+
+# --- the whole way, in JupyterLab ----------------------------------------------------------------
+
+_LOOK = r"""async () => {
+    // The kept output has taken the place of the live one, and formulas are typeset.
+    const later = milliseconds => new Promise(done => setTimeout(done, milliseconds));
+    const area = () => document.querySelectorAll(".jp-Notebook .jp-Cell")[1].querySelector(".jp-Cell-outputArea");
+    const began = performance.now();
+    await later(100);
+    const isIdle = () => document.querySelector(".jp-Notebook-ExecutionIndicator[data-status='idle']");
+    const isKept = () => isIdle() && !area().querySelector(".dashnb-stop") && area().querySelector(".dashnb");
+    while (performance.now() - began < 30_000 && !isKept()) await later(20);
+    await later(250);
+    const found = [];
+    if (!isKept()) found.push("no kept output");
+    const STRANGE = "script, iframe, object, embed, form, meta, link, base, style, input, video, audio";
+    for (const node of area().querySelectorAll("*")) {
+        const say = what => found.push(`${node.localName} ${what}`.slice(0, 200));
+        if (node.matches(STRANGE)) say("stands there");
+        for (const {name, value} of node.attributes) {
+            if (/^on/i.test(name)) say(name);
+            if (/href$/i.test(name) && !/^https?:\/\//i.test(value)) say(`${name}=${value}`);
+            const isPicture = /^(https:|data:image\/(png|jpeg|gif|webp);)/i.test(value);
+            if (/^src/i.test(name) && !isPicture) say(`${name}=${value}`);
+            if (name === "style" && /url\(|image-set|expression/i.test(value)) say(`style=${value}`);
+            if (["id", "class"].includes(name) && /evil|^document$|dock-panel/.test(value)) say(`${name}=${value}`);
+        }
+        if (getComputedStyle(node).position === "fixed") say("is fixed");
+    }
+    return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home")
+    cells = ("%load_ext dashnb", "%run_stream --replay said.jsonl", "%run_stream --replay well.jsonl")
+    lab_browser.write_notebook(folder / "first.ipynb", *cells)
+    (folder / "well.jsonl").write_text(recording("well **formed**", 1))
+    with lab_browser.running_lab(folder, home, DASHNB_DATA_DIR=str(home / "dashnb"), DASHNB_LANGUAGE="en") as lab:
+        yield lab
+
+
+@contextmanager
+def opened(context: BrowserContext, lab: Lab) -> Iterator[tuple[Page, Watch]]:
+    context.route(lambda url: not url.startswith(lab.url), answer_here)
+    page = lab_browser.open_notebook(context, lab, "first.ipynb")
+    page.set_default_timeout(120_000)
+    lab_browser.run_cell(page, 0)
+    yield page, Watch(page, own=lab.url)
+    page.close()
+    context.unroute_all()
+
+
+@pytest.fixture(scope="module")
+def notebook(lab: Lab, context: BrowserContext) -> Iterator[tuple[Page, Watch]]:
+    with opened(context, lab) as both:
+        yield both
+
+
+@pytest.fixture
+def own_notebook(lab: Lab) -> Iterator[tuple[Page, Watch]]:
+    """A page in a browser of its own: what ends it ends no other."""
+    with lab_browser.browser() as context, opened(context, lab) as both:
+        yield both
+
+
+def recording(text: str, seed: int) -> str:
+    """A recorded run that calls a tool, which returns the text, and says it in pieces."""
+    run = {"id": "run_1", "thread_id": "thread_1", "assistant_id": "asst_1", "model": "qwen-max"}
+    tool = {"index": 0, "type": "function", "function": {"name": "f", "arguments": "{}", "output": text[:50_000]}}
+    creation = {"type": "message_creation", "message_creation": {"message_id": "message_1"}}
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("thread.run.created", {**run, "status": "queued"}),
+        ("thread.run.step.created", {"id": "step_1", "type": "tool_calls", "status": "in_progress"}),
+        (
+            "thread.run.step.delta",
+            {"id": "step_1", "delta": {"step_details": {"type": "tool_calls", "tool_calls": [tool]}}},
+        ),
+        ("thread.run.step.created", {"id": "step_2", "type": "message_creation", "step_details": creation}),
+    ]
+    for piece in hostile.pieces(text, seed):
+        delta = {"content": [{"type": "text", "text": {"value": piece}}]}
+        events.append(("thread.message.delta", {"id": "message_1", "delta": delta}))
+    events.append(("thread.run.completed", {**run, "status": "completed"}))
+    return "".join(json.dumps({"event": name, "data": data}) + "\n" for name, data in events)
+
+
+@pytest.mark.parametrize("name", [*hostile.WORST, *hostile.FORMULAS])
+def test_a_hostile_answer_does_nothing_in_jupyterlab(notebook: tuple[Page, Watch], lab: Lab, name: str) -> None:
+    page, watch = notebook
+    (lab.folder / "said.jsonl").write_text(recording({**hostile.WORST, **hostile.FORMULAS}[name], seed_of(name)))
+    began = time.monotonic()
+    lab_browser.run_cell(page, 1, wait=False)
+    found = asked(page, _LOOK)
+    taken = time.monotonic() - began
+    seen, watch.seen = watch.of_mine(), []
+    assert (seen, found, page.evaluate("'pwned' in window")) == ([], [], False)
+    assert taken < MADE, f"the cell and its page took {taken:.1f} s"
+
+
+@pytest.mark.parametrize("name", [*hostile.HEAVY, *hostile.HUGE])
+def test_much_work_ends_in_jupyterlab_and_the_page_goes_on(
+    own_notebook: tuple[Page, Watch], lab: Lab, name: str
+) -> None:
+    page, watch = own_notebook
+    (lab.folder / "said.jsonl").write_text(recording({**hostile.HEAVY, **hostile.HUGE}[name], seed_of(name)))
+    began = time.monotonic()
+    lab_browser.run_cell(page, 1, wait=False)
+    found = asked(page, _LOOK)
+    taken = time.monotonic() - began
+    began = time.monotonic()
+    lab_browser.run_cell(page, 2)
+    page.wait_for_function(
+        "document.querySelectorAll('.jp-Notebook .jp-Cell')[2].querySelector('.jp-OutputArea strong')"
+    )
+    assert time.monotonic() - began < 2 * ALIVE
+    assert (found, watch.of_mine()) == ([], [])
+    assert taken < MADE, f"the cell and its page took {taken:.1f} s"
