@@ -34,6 +34,22 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """What a person sees of a function call and the model does not.
+
+    Attributes:
+        text: The last lines of a traceback, or ``""``.
+        pictures: Addresses of pictures that the function returned, as ``data:``.
+    """
+
+    text: str = ""
+    pictures: tuple[str, ...] = ()
+
+
+NO_ASIDE = Aside()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A step as far as it has come.
 

@@ -36,9 +36,9 @@ from dashnb.protocol.objects import (
     Thread,
     Usage,
 )
-from dashnb.protocol.pieces import MessagePieces, Step, StepPieces, ToolCall, call_of
+from dashnb.protocol.pieces import Aside, MessagePieces, Step, StepPieces, ToolCall, call_of
 
-__all__ = ["ABANDONED", "RunState", "Step", "ToolCall"]
+__all__ = ["ABANDONED", "Aside", "RunState", "Step", "ToolCall"]
 
 # What a run is called when reading stopped and the service could not be told to stop it.
 ABANDONED = "abandoned"
@@ -70,6 +70,7 @@ class RunState:
         event_count: How many events were applied.
         last_event_id: The id of the last event that had one, ``""`` if the server gives none.
         reasoning: What a reasoning model thought, apart from the answer; ``""`` if it shows nothing of it.
+        asides: What only a person sees of the calls of functions, by the call's id; not from the wire.
     """
 
     def __init__(self, *, requested_at: float | None = None) -> None:
@@ -85,6 +86,7 @@ class RunState:
         self.event_count = 0
         self.last_event_id = ""
         self.reasoning = ""
+        self.asides: dict[str, Aside] = {}
         self._steps: dict[str, StepPieces] = {}
         self._messages: dict[str, MessagePieces] = {}
 

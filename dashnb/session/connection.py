@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
 
 from dashnb.client.client import REGIONS, Client
 from dashnb.errors import ConfigurationError
-from dashnb.settings import Settings
+from dashnb.settings import SETTINGS, Settings
 
-_CHOICES = "local, cloud, cloud-intl or a URL that ends in /api/v1"
+_CHOICES = "local, cloud, cloud-intl, replay:FILE or a URL that ends in /api/v1"
+_REPLAY = "replay:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +22,13 @@ class Connection:
     """Where a client is connected, and why.
 
     Attributes:
-        kind: ``local``, ``cloud``, ``cloud-intl`` or ``url``.
-        base_url: The service's base URL; for ``local`` one that never leaves the process.
+        kind: ``local``, ``cloud``, ``cloud-intl``, ``replay`` or ``url``.
+        base_url: The service's base URL; for ``local`` one that never leaves the process, for ``replay``
+            the target, as the cassette knows its own.
         reason: Which setting won, in words.
-        engine: Who answers on the embedded API; ``""`` for others, who say so themselves.
+        engine: Who answers on the embedded API, or which cassette; ``""`` for others, who say so themselves.
         database: The embedded API's database; ``""`` for others.
+        cassette: The file that is replayed; ``""`` for others.
     """
 
     kind: str
@@ -28,6 +36,7 @@ class Connection:
     reason: str
     engine: str = ""
     database: str = ""
+    cassette: str = ""
 
 
 def plan(settings: Settings, target: str | None = None) -> Connection:
@@ -40,7 +49,7 @@ def plan(settings: Settings, target: str | None = None) -> Connection:
 
     Args:
         settings: The settings.
-        target: ``local``, ``cloud``, ``cloud-intl`` or a URL; outranks the settings.
+        target: ``local``, ``cloud``, ``cloud-intl``, ``replay:FILE`` or a URL; outranks the settings.
 
     Raises:
         ConfigurationError: The target is none of these.
@@ -56,6 +65,8 @@ def plan(settings: Settings, target: str | None = None) -> Connection:
         return Connection(chosen, REGIONS[chosen], reason)
     if chosen.startswith(("http://", "https://")):
         return Connection("url", chosen.rstrip("/"), reason)
+    if (cassette := chosen.removeprefix(_REPLAY)) and chosen.startswith(_REPLAY):
+        return Connection("replay", chosen, reason, f"replay · {Path(cassette).name}", cassette=cassette)
     if chosen.startswith("sk-") or chosen == settings.api_key:
         raise ConfigurationError(
             f"The place to connect to ({reason}) looks like a key; a key belongs in api_key=… or DASHSCOPE_API_KEY.\n"
@@ -96,6 +107,9 @@ def connect(
     timeout: float | None = None,
     engine: str | None = None,
     database: str | None = None,
+    record: str | Path | None = None,
+    redact: Iterable[str] = (),
+    speed: float | None = None,
 ) -> Client:
     """A client for the service that the target and the settings name.
 
@@ -104,17 +118,23 @@ def connect(
     'thread'
 
     Args:
-        target: ``local`` for the embedded API, ``cloud`` for Beijing, ``cloud-intl`` for Singapore, or a
-            base URL; the settings decide if it is left out.
+        target: ``local`` for the embedded API, ``cloud`` for Beijing, ``cloud-intl`` for Singapore,
+            ``replay:FILE`` for a cassette, or a base URL; the settings decide if it is left out.
         api_key: The key; ``DASHSCOPE_API_KEY`` if left out.
         workspace: The workspace id, needed only for keys of a sub-workspace.
         timeout: Seconds to wait between two pieces of data.
         engine: Who answers on the embedded API: ``guide``, ``replay:FILE`` or a model server such as
             ``ollama:qwen3:0.6b``.
         database: The embedded API's database: a file or ``:memory:``.
+        record: A file that becomes a cassette of all that goes over the wire, the keys taken out; an
+            earlier cassette is replaced.
+        redact: Regular expressions of what else is taken out of it.
+        speed: How many times as fast as recorded a cassette is replayed; as fast as possible if left out.
 
     Raises:
-        ConfigurationError: The target is unknown, or the cloud is meant and there is no key.
+        ConfigurationError: The target is unknown, the cloud is meant and there is no key, or a cassette
+            cannot be read or written.
+        ProtocolError: The file to replay is no cassette.
         StoreError: The embedded API's database cannot be used.
     """
     settings = Settings.load(
@@ -124,18 +144,36 @@ def connect(
         engine=engine,
         database=database,
     )
-    return open_client(plan(settings, target), settings)
+    connection = plan(settings, target)
+    if speed is not None and connection.kind != "replay":
+        raise ConfigurationError("Only a cassette has a speed: connect to replay:FILE, or leave speed out.")
+    if record is None:
+        return open_client(connection, settings, speed=speed)
+    if connection.kind == "replay":
+        raise ConfigurationError("What is replayed was recorded already: leave record out, or copy the cassette.")
+    return _recorded(connection, settings, record, redact)
 
 
-def open_client(connection: Connection, settings: Settings) -> Client:
+def open_client(connection: Connection, settings: Settings, *, speed: float | None = None) -> Client:
     """The client of a connection.
 
+    Args:
+        connection: What `plan` made.
+        settings: The settings.
+        speed: How many times as fast as recorded a cassette is replayed; None for as fast as possible.
+
     Raises:
-        ConfigurationError: The cloud is meant and there is no key.
+        ConfigurationError: The cloud is meant and there is no key, or the cassette cannot be read.
+        ProtocolError: It is no cassette.
         StoreError: The embedded API's database cannot be used.
     """
     if connection.kind == "local":
         return _open_local(connection, settings)
+    if connection.kind == "replay":
+        from dashnb.client.cassettes import ReplayTransport
+
+        replay = ReplayTransport(connection.cassette, speed=speed)
+        return Client(replay.base_url, transport=replay, timeout=settings.timeout)
     if connection.kind in REGIONS and not settings.api_key:
         raise ConfigurationError(
             f"The cloud service ({connection.kind}, {connection.reason}) needs a key: set DASHSCOPE_API_KEY.\n"
@@ -158,3 +196,36 @@ def _open_local(connection: Connection, settings: Settings) -> Client:
     except BaseException:
         service.close()
         raise
+
+
+class _Through(httpx.BaseTransport):
+    """The way that a client already has to its service, its proxies included."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._client._http.send(request, stream=True)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _recorded(connection: Connection, settings: Settings, file: str | Path, redact: Iterable[str]) -> Client:
+    from dashnb.client.cassettes import RecordingTransport
+
+    secrets = [settings.text(name) for name, setting in SETTINGS.items() if setting.secret]
+    with contextlib.ExitStack() as undo:
+        client = open_client(connection, settings)
+        undo.callback(client.close)
+        way = RecordingTransport(_Through(client), file, base_url=client.base_url, secrets=secrets, redact=redact)
+        undo.callback(way.close)
+        again = Client(
+            client.base_url,
+            api_key=None if connection.kind == "local" else settings.api_key,
+            workspace=client.workspace,
+            timeout=settings.timeout,
+            transport=way,
+        )
+        undo.pop_all()
+    return again

@@ -1,8 +1,9 @@
 """One run, from the request to its record: the whole path of the data on one screen.
 
 for event in stream: the state grows, and is yielded
-requires_action → call the functions → submit → go on with the new stream
-ended, failed, interrupted → record, always
+requires_action → decide → call the functions → submit → go on with the new stream
+a person has still to decide → the run is left waiting
+ended, failed, interrupted, waiting → record, always
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from dashnb.client.stream import RunStream
 from dashnb.errors import APIError, BadRequestError, ConflictError, DashnbError, RunError, StreamError
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import LastError
-from dashnb.protocol.state import ABANDONED, RunState, ToolCall
+from dashnb.protocol.pieces import NO_ASIDE
+from dashnb.protocol.state import ABANDONED, RunState
+from dashnb.session.approval import NOBODY, Ask, decide
 from dashnb.session.busy import MOST_TRIES
+from dashnb.session.calling import call_all
 from dashnb.session.tools import FunctionTool
 
 MOST_ROUNDS = 16
@@ -36,6 +40,7 @@ def run(
     *,
     state: RunState,
     record: Recorder,
+    ask: Ask = NOBODY,
     make_room: Callable[[Refusal], None] = _no_room,
     is_mine: bool = True,
 ) -> Generator[RunState, None, None]:
@@ -47,6 +52,7 @@ def run(
         functions: The functions it may ask for, by name.
         state: The state, still empty.
         record: Called once at the end, however the run ended, with the state and the engine's name.
+        ask: Decides about calls of tools that ask first; None as its answer leaves the run waiting.
         make_room: Called when the thread does not take the run, to let it begin once more, or raise.
         is_mine: False for a run that is only watched, and goes on when nobody watches any more; it becomes
             ours once we answer what it asks for.
@@ -67,13 +73,11 @@ def run(
                 break
             if rounds == MOST_ROUNDS:
                 raise _endless(state)
-            outputs = call_functions(state.pending_calls, functions, state)
+            outputs = call_functions(functions, state, ask)
+            if outputs is None:
+                return
             is_mine = True
-            following = _events(
-                client.runs.submit_tool_outputs(
-                    state.id, thread_id=state.thread_id, tool_outputs=outputs, stream=True, state=state
-                )
-            )
+            following = _events(hand_in(client, outputs, state))
         if state.status != "completed":
             raise failure(state)
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -87,6 +91,33 @@ def run(
         raise
     finally:
         record(state, engine)
+
+
+def go_on(
+    client: Client,
+    functions: Mapping[str, FunctionTool],
+    *,
+    state: RunState,
+    record: Recorder,
+    ask: Ask = NOBODY,
+) -> Generator[RunState, None, None]:
+    """The state of a run that waits for functions, after each event with which it goes on.
+
+    Args: as `run`.
+
+    Raises: as `run`; RunError also if the run does not wait for functions.
+    """
+    if not state.pending_calls:
+        raise RunError(
+            f"The run {state.id} does not wait for functions: it is {state.status or 'not begun'}.\n"
+            "Ask a new question instead.",
+            state=state,
+        )
+    outputs = call_functions(functions, state, ask)
+    if outputs is None:
+        yield state
+        return
+    yield from run(client, lambda _: hand_in(client, outputs, state), functions, state=state, record=record, ask=ask)
 
 
 def _events(stream: RunStream) -> Generator[RunStream, None, None]:
@@ -122,14 +153,15 @@ def _read(
         yield None
 
 
-def call_functions(
-    calls: tuple[ToolCall, ...], functions: Mapping[str, FunctionTool], state: RunState
-) -> list[dict[str, Any]]:
-    """The outputs of the calls that a run waits for, in order.
+def call_functions(functions: Mapping[str, FunctionTool], state: RunState, ask: Ask) -> list[dict[str, Any]] | None:
+    """The outputs of the calls that a run waits for, in order; None if a person has still to decide.
+
+    What only a person sees of the calls is kept in the state.
 
     Raises:
         RunError: A call names a function that is not there.
     """
+    calls = state.pending_calls
     missing = sorted({call.name for call in calls} - set(functions))
     if missing:
         raise RunError(
@@ -137,7 +169,20 @@ def call_functions(
             "Pass the function in tools=[…], or hand in the outputs: client.runs.submit_tool_outputs(…).",
             state=state,
         )
-    return [{"tool_call_id": call.id, "output": functions[call.name].call(call.arguments)} for call in calls]
+    decisions = decide(calls, functions, ask)
+    if decisions is None:
+        return None
+    outcomes = call_all(calls, functions, decisions)
+    told = list(zip(calls, outcomes, strict=True))
+    state.asides.update({call.id: outcome.aside for call, outcome in told if outcome.aside != NO_ASIDE})
+    return [{"tool_call_id": call.id, "output": outcome.text} for call, outcome in told]
+
+
+def hand_in(client: Client, outputs: list[dict[str, Any]], state: RunState) -> RunStream:
+    """The stream with which a run goes on after the outputs of its functions."""
+    return client.runs.submit_tool_outputs(
+        state.id, thread_id=state.thread_id, tool_outputs=outputs, stream=True, state=state
+    )
 
 
 def stop(client: Client, state: RunState) -> None:

@@ -15,9 +15,10 @@ from dashnb.errors import BadRequestError, ConflictError, DashnbError, InvalidAr
 from dashnb.protocol.objects import Assistant, Run, Thread
 from dashnb.protocol.requests import PAGE_LIMIT
 from dashnb.protocol.state import RunState
+from dashnb.session.approval import Ask, Policy, by_policy
 from dashnb.session.busy import Busy, Decide, is_left_behind, make_room
 from dashnb.session.connection import connect, place_of
-from dashnb.session.runner import run
+from dashnb.session.runner import go_on, run
 from dashnb.session.tools import FunctionTool, ToolLike, as_tools
 from dashnb.settings import Settings
 
@@ -56,6 +57,9 @@ class Session:
         busy: What to do when the thread's last run is still active: ``raise`` the service's refusal, ``wait``
             for the end of that run, or ``cancel`` it; or a function from that run to one of the three. A
             run of this session that was left waiting for functions is cancelled in any case.
+        approve: Who decides about calls of tools that were made with ``approval="ask"``: ``auto`` approves and
+            ``deny`` denies each, without asking; or a function from the call and its tool to a
+            `dashnb.session.approval.Decision`, or to None, which leaves the run waiting for `proceed`.
 
     Attributes:
         runs: The states of the runs of this session, in order.
@@ -73,9 +77,12 @@ class Session:
         ledger: Ledger | Path | Literal["settings"] | None = "settings",
         clock: Callable[[], int] = now_ms,
         busy: Busy | Decide = "raise",
+        approve: Policy | Ask = "deny",
     ) -> None:
         if not callable(busy) and busy not in get_args(Busy):
             raise InvalidArgument(f"busy must be one of {', '.join(get_args(Busy))}, got {busy!r}.")
+        if not callable(approve) and approve not in get_args(Policy):
+            raise InvalidArgument(f"approve must be one of {', '.join(get_args(Policy))}, got {approve!r}.")
         self.runs: list[RunState] = []
         self._definitions, self._functions = as_tools(tools)
         self._assistant = assistant
@@ -88,6 +95,7 @@ class Session:
         self._ledger = ledger
         self._clock = clock
         self._busy = busy
+        self._ask = approve if callable(approve) else by_policy(approve)
 
     @property
     def client(self) -> Client:
@@ -182,7 +190,44 @@ class Session:
         def begin(state: RunState) -> RunStream:
             return client.runs.join(run_id, thread_id=thread_id, state=state)
 
-        return run(client, begin, self._functions, state=state, record=record, is_mine=False)
+        return run(client, begin, self._functions, state=state, record=record, ask=self._ask, is_mine=False)
+
+    def proceed(self, waiting: RunState | Run | str) -> Generator[RunState, None, None]:
+        """The state of a run that waits for functions, after each event with which it goes on.
+
+        >>> import dashnb
+        >>> from dashnb.session.approval import APPROVED
+        >>> @dashnb.tool(approval="ask")
+        ... def big_add(left: int, right: int) -> int:
+        ...     return left + right
+        >>> answers = iter([None, APPROVED])
+        >>> client = dashnb.connect("local", database=":memory:")
+        >>> ask = lambda call, tool: next(answers)
+        >>> with dashnb.Session(client=client, tools=[big_add], ledger=None, approve=ask) as session:
+        ...     waiting = session.ask("Add 87787 to 788988737")
+        ...     left = waiting.status
+        ...     *_, done = session.proceed(waiting)
+        >>> left, done.status, done is waiting
+        ('requires_action', 'completed', True)
+
+        Args:
+            waiting: The run, its state, or its id on the thread of this session.
+
+        Raises: as `ask`; RunError if the run does not wait for functions.
+        """
+        client, started = self.client, self._clock()
+        if isinstance(waiting, RunState):
+            state = waiting
+        else:
+            run_id = waiting if isinstance(waiting, str) else waiting.id
+            state = client.runs.load(run_id, thread_id=self.thread.id)
+        if not any(state is known for known in self.runs):
+            self.runs.append(state)
+
+        def record(state: RunState, engine: str) -> None:
+            self._record(state, self._question(state), engine, started)
+
+        return go_on(client, self._functions, state=state, record=record, ask=self._ask)
 
     def _run(self, text: str | None) -> Generator[RunState, None, None]:
         client, started = self.client, self._clock()
@@ -203,7 +248,7 @@ class Session:
         def free(refused: BadRequestError | ConflictError) -> None:
             make_room(client, refused, self._decide, thread_id=self.thread.id)
 
-        return run(client, begin, self._functions, state=state, record=record, make_room=free)
+        return run(client, begin, self._functions, state=state, record=record, ask=self._ask, make_room=free)
 
     def _decide(self, active: Run) -> Busy:
         if callable(self._busy):

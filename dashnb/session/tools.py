@@ -1,26 +1,19 @@
-"""Python functions as tools: their JSON schema from signature and docstring, and how they are called.
+"""Python functions as tools: their JSON schema from signature and docstring, and what a model wrote for them.
 
-Pydantic makes the schema and checks the arguments that the model wrote. Whatever goes wrong in a call
-becomes its output, beginning with ``Error:``, so that the model can act on it and the run goes on.
+Pydantic makes the schema and checks the arguments. How the functions are called is in `calling`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import inspect
-import threading
 import typing
-from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import Future, wait
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Annotated, Any, overload
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, get_args, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
-from pydantic_core import to_json
 
 from dashnb.errors import ToolDefinitionError
 from dashnb.protocol.objects import Tool
@@ -29,6 +22,8 @@ from dashnb.session.docstrings import describe
 
 Function = Callable[..., Any]
 ToolLike = str | dict[str, Any] | Tool | Function
+Approval = Literal["auto", "ask", "deny"]
+TIMEOUT = 120.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,9 @@ class FunctionTool:
         description: What the model is told about it.
         parameters: JSON schema of its parameters.
         function: The function itself.
+        approval: ``auto`` to call it without a question, ``ask`` to ask a person first, ``deny`` never to.
+        timeout: Seconds after which a call is given up; None for none.
+        parallel: True if it may be called on a thread of its own, beside other calls.
     """
 
     name: str
@@ -47,6 +45,9 @@ class FunctionTool:
     parameters: dict[str, Any]
     function: Function = field(repr=False)
     _model: type[BaseModel] = field(repr=False)
+    approval: Approval = "auto"
+    timeout: float | None = TIMEOUT
+    parallel: bool = True
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -58,30 +59,23 @@ class FunctionTool:
         """Call the function, as if it were not a tool."""
         return self.function(*args, **kwargs)
 
-    def call(self, arguments: str) -> str:
-        """The output of a call with arguments as JSON text; what goes wrong is told in the output.
+    def read(self, arguments: str) -> dict[str, Any]:
+        """The arguments for the function, by name, of JSON text that a model wrote.
 
         >>> @tool
         ... def double(number: int) -> int:
         ...     return 2 * number
-        >>> double.call('{"number": 21}')
-        '42'
-        >>> double.call('{"number": "many"}')
-        'Error: number: Input should be a valid integer, unable to parse string as an integer'
+        >>> double.read('{"number": "21"}')
+        {'number': 21}
+
+        Raises:
+            ArgumentsError: They do not fit; the message tells the model why.
         """
         try:
-            values = self._read(arguments)
-            return as_text(_finished(self.function(**self._given(values))))
-        except _ArgumentsError as error:
-            return as_text(f"Error: {error}")
-        except (Exception, asyncio.CancelledError) as error:
-            return as_text(f"Error: {type(error).__name__}: {error}")
-
-    def _read(self, arguments: str) -> BaseModel:
-        try:
-            return self._model.model_validate_json(arguments or "{}")
+            values = self._model.model_validate_json(arguments or "{}")
         except ValidationError as error:
-            raise _ArgumentsError(_explain(error)) from None
+            raise ArgumentsError(_explain(error)) from None
+        return self._given(values)
 
     def _given(self, values: BaseModel) -> dict[str, Any]:
         """The arguments by name; what was not sent is left to the function, if it has a default of its own."""
@@ -94,16 +88,29 @@ class FunctionTool:
         return given
 
 
-class _ArgumentsError(Exception):
+class ArgumentsError(Exception):
     """The model wrote arguments that do not fit; the message is for the model."""
 
 
 @overload
 def tool(function: Function) -> FunctionTool: ...
 @overload
-def tool(*, name: str | None = None, description: str | None = None) -> Callable[[Function], FunctionTool]: ...
 def tool(
-    function: Function | None = None, *, name: str | None = None, description: str | None = None
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    approval: Approval = "auto",
+    timeout: float | None = TIMEOUT,
+    parallel: bool = True,
+) -> Callable[[Function], FunctionTool]: ...
+def tool(
+    function: Function | None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    approval: Approval = "auto",
+    timeout: float | None = TIMEOUT,
+    parallel: bool = True,
 ) -> FunctionTool | Callable[[Function], FunctionTool]:
     """Offer a Python function as a tool.
 
@@ -126,13 +133,25 @@ def tool(
             the descriptions.
         name: Another name for the model.
         description: Another description than the docstring's.
+        approval: ``auto`` to call it without a question, ``ask`` to ask a person before each call, ``deny``
+            to refuse every call.
+        timeout: Seconds after which a call is given up; None for none.
+        parallel: False for a function that must be called on the thread of the caller, as one that uses a
+            database connection may have to; several calls of a run are made at the same time otherwise.
 
     Raises:
         ToolDefinitionError: A parameter cannot be described, or the name is not allowed.
     """
-    if function is None:
-        return lambda wrapped: _make(wrapped, name, description)
-    return _make(function, name, description)
+    if approval not in get_args(Approval):
+        raise ToolDefinitionError(f"approval must be one of {', '.join(get_args(Approval))}, got {approval!r}.")
+    if timeout is not None and not timeout > 0:
+        raise ToolDefinitionError(f"timeout must be seconds above 0, or None, got {timeout!r}.")
+
+    def made(wrapped: Function) -> FunctionTool:
+        plain = _make(wrapped, name, description)
+        return replace(plain, approval=approval, timeout=timeout, parallel=parallel)
+
+    return made if function is None else made(function)
 
 
 def as_tools(tools: Iterable[ToolLike | FunctionTool]) -> tuple[list[dict[str, Any]], dict[str, FunctionTool]]:
@@ -166,18 +185,6 @@ def as_tools(tools: Iterable[ToolLike | FunctionTool]) -> tuple[list[dict[str, A
             raise ToolDefinitionError(f"A tool is a name, a definition or a function, not {type(item).__name__}.")
     _check_names(definitions)
     return definitions, functions
-
-
-def as_text(value: Any) -> str:
-    """A function's result as the output of its call: text as it is, everything else as JSON.
-
-    >>> as_text({"temp": 21.5}), as_text("rain"), as_text(None)
-    ('{"temp":21.5}', 'rain', 'null')
-    """
-    if not isinstance(value, str):
-        return to_json(value, fallback=str).decode()
-    # A name of a file may hold bytes that are no text, which Python keeps as characters that cannot be sent.
-    return str.__str__(value).encode("utf-8", "replace").decode()
 
 
 def _check_names(definitions: list[dict[str, Any]]) -> None:
@@ -267,47 +274,3 @@ def _explain(error: ValidationError) -> str:
         where = ".".join(str(part) for part in detail["loc"])
         found.append(f"{where}: {detail['msg']}" if where else detail["msg"])
     return "; ".join(found)
-
-
-def _finished(result: Any) -> Any:
-    """A result, or what an asynchronous function comes to.
-
-    A cell runs inside the kernel's own event loop, which cannot wait for a second one on its thread.
-    """
-    if not inspect.isawaitable(result):
-        return result
-
-    async def wait_for_it() -> Any:
-        return await result
-
-    return _run_apart(wait_for_it())
-
-
-def _run_apart(work: Coroutine[Any, Any, Any]) -> Any:
-    outcome: Future[Any] = Future()
-    loop = asyncio.new_event_loop()
-
-    def target() -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: loop) as runner:
-                outcome.set_result(runner.run(work))
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    # The context says, for one thing, under which cell printed text appears.
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(target,), name="dashnb-tool")
-    try:
-        thread.start()
-        return outcome.result()
-    except KeyboardInterrupt:
-        with suppress(RuntimeError):  # the function has ended just now, and its loop is closed
-            loop.call_soon_threadsafe(_cancel_all, loop)
-        wait([outcome])
-        raise
-    finally:
-        thread.join()
-
-
-def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    for task in asyncio.all_tasks(loop):
-        task.cancel()

@@ -61,6 +61,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "Arguments": ("参数", "引数"),
     "Code": ("代码", "コード"),
     "Output": ("输出", "出力"),
+    "Traceback, for you only": ("错误回溯，仅您可见", "トレースバック（表示はあなたにのみ）"),
     "running …": ("运行中…", "実行中…"),
     "waits for its output": ("等待输出", "出力待ち"),
     "no results": ("没有结果", "結果なし"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dashnb.protocol.state import RunState, Step, ToolCall
+from dashnb.protocol.pieces import NO_ASIDE
+from dashnb.protocol.state import Aside, RunState, Step, ToolCall
 from dashnb.view import style
 from dashnb.view.code import painted
 from dashnb.view.heading import Heading
@@ -53,7 +54,8 @@ def step_parts(step: Step, state: RunState, heading: Heading) -> list[Part]:
     for call in step.calls:
         mark = call_mark(call, step)
         mark = "waiting" if mark == "running" and waiting else mark
-        parts.extend(call_parts(call, step.id, mark, heading, answer=state.text, note=taken))
+        aside = state.asides.get(call.id, NO_ASIDE)
+        parts.extend(call_parts(call, step.id, mark, heading, answer=state.text, note=taken, aside=aside))
     if step.error:
         words = ": ".join(part for part in (step.error.code, step.error.message) if part)
         parts.append(Part(f"{step.id}:error", element("div", style.NOTICES["error"], words)))
@@ -61,7 +63,14 @@ def step_parts(step: Step, state: RunState, heading: Heading) -> list[Part]:
 
 
 def call_parts(
-    call: ToolCall, owner: str, mark: str, heading: Heading, *, answer: str = "", note: str = ""
+    call: ToolCall,
+    owner: str,
+    mark: str,
+    heading: Heading,
+    *,
+    answer: str = "",
+    note: str = "",
+    aside: Aside = NO_ASIDE,
 ) -> Iterator[Part]:
     """One call.
 
@@ -72,15 +81,17 @@ def call_parts(
         heading: In whose language.
         answer: The run's text.
         note: Text for the end of the line, such as the seconds it took.
+        aside: What only a person sees of the call.
     """
     key = f"{owner}:{call.number}"
     reading = read_output(call.output)
     line = element("summary", style.SUMMARY, *_line(call, mark, reading, note, heading))
     yield Part(key, element("details", style.CALL, line, open=None if mark in _CLOSED else ""))
-    for part in (*_arguments(call, mark, heading), *_output(reading, heading)):
+    for part in (*_arguments(call, mark, heading), *_output(reading, heading), *_traceback(aside, heading)):
         yield replace(part, key=f"{key}:{part.key}", inside=key)
     # A picture is there to be seen: it does not wait behind a line that opens, unless the answer shows it.
-    if pictures := [url for url in reading.pictures[:RESULTS_SHOWN] if url not in answer]:
+    addresses = (*aside.pictures, *reading.pictures)[:RESULTS_SHOWN]
+    if pictures := [url for url in addresses if url not in answer]:
         yield Part(f"{key}:pictures", element("div", style.PICTURES, *(_picture(url, heading) for url in pictures)))
 
 
@@ -123,6 +134,12 @@ def _output(reading: Reading, heading: Heading) -> Iterator[Part]:
         yield Part("results", element("div", "", *_search(reading.results, heading)))
         return
     yield Part("output", element("pre", style.DATA), grows="text", text=shorten(reading.text, OUTPUT_SHOWN, heading))
+
+
+def _traceback(aside: Aside, heading: Heading) -> Iterator[Part]:
+    if aside.text:
+        yield _label("traceback:label", heading.say("Traceback, for you only"))
+        yield Part("traceback", element("pre", style.DATA, aside.text))
 
 
 def _label(key: str, words: str) -> Part:

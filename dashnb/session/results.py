@@ -1,0 +1,156 @@
+"""What a function returned, as a model reads it and as a person sees it.
+
+| result | the model gets | the person sees besides |
+|---|---|---|
+| text | the text | |
+| a table of pandas, polars or dashnb | Markdown, 50 rows at most | |
+| a picture or figure | its kind and size in words | the picture |
+| anything else | JSON | |
+| bytes | an error that says what to return instead | |
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from dashnb.protocol.pieces import NO_ASIDE, Aside
+
+ROWS_TOLD = 50
+_PICTURES = (("_repr_png_", "png"), ("_repr_jpeg_", "jpeg"))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The output of a call, and what only the person sees of it."""
+
+    text: str
+    aside: Aside = NO_ASIDE
+
+
+class UnreadableResult(Exception):
+    """A result that no model can read; the message says what to return instead."""
+
+
+def outcome_of(value: Any) -> Outcome:
+    """The output for a function's result.
+
+    >>> outcome_of({"temp": 21.5}).text, outcome_of("rain").text, outcome_of(None).text
+    ('{"temp":21.5}', 'rain', 'null')
+
+    Raises:
+        UnreadableResult: The result is bytes.
+    """
+    if isinstance(value, str):
+        return Outcome(_sendable(value))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise UnreadableResult(
+            "the function returned bytes, which a model cannot read; return text or a picture object"
+        )
+    if picture := _picture(value):
+        return Outcome(picture.words, Aside(pictures=(picture.address,)))
+    if table := _table(value):
+        return Outcome(_sendable(table))
+    return Outcome(to_json(value, fallback=str).decode())
+
+
+def _sendable(text: str) -> str:
+    # A name of a file may hold bytes that are no text, which Python keeps as characters that cannot be sent.
+    return str.__str__(text).encode("utf-8", "replace").decode()
+
+
+# --- pictures ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    kind: str
+    content: bytes
+
+    @property
+    def address(self) -> str:
+        return f"data:image/{self.kind};base64,{base64.b64encode(self.content).decode('ascii')}"
+
+    @property
+    def words(self) -> str:
+        size = ""
+        if self.content.startswith(b"\x89PNG\r\n\x1a\n") and len(self.content) >= 24:
+            width, height = struct.unpack(">II", self.content[16:24])
+            size = f", {width} × {height} pixels"
+        return f"A picture was shown to the person: {self.kind.upper()}{size}."
+
+
+def _picture(value: Any) -> _Picture | None:
+    """The picture that the value is, asked in the ways in which pictures of Python show themselves."""
+    module = type(value).__module__
+    if module.startswith("matplotlib.") and hasattr(value, "savefig"):
+        drawn = io.BytesIO()
+        value.savefig(drawn, format="png", bbox_inches="tight")
+        return _Picture("png", drawn.getvalue())
+    if isinstance(value, type):
+        return None
+    for method, kind in _PICTURES:
+        content = _shown(value, method)
+        if content:
+            return _Picture(kind, content)
+    return None
+
+
+def _shown(value: Any, method: str) -> bytes | None:
+    show = getattr(value, method, None)
+    if not callable(show):
+        return None
+    content = show()
+    if isinstance(content, tuple):  # with metadata, as IPython's pictures do
+        content = content[0]
+    if isinstance(content, str):
+        content = base64.b64decode(content)
+    return content if isinstance(content, bytes) else None
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+
+def _table(value: Any) -> str:
+    """The value as a Markdown table if it is a frame, else ``""``."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "pandas" and hasattr(value, "itertuples"):
+        rows = value.head(ROWS_TOLD).itertuples(index=False, name=None)
+        return markdown_table(list(value.columns), rows, len(value))
+    if library == "polars" and hasattr(value, "iter_rows"):
+        return markdown_table(value.columns, value.head(ROWS_TOLD).iter_rows(), len(value))
+    if library == "dashnb" and hasattr(value, "to_dicts"):
+        rows = (row.values() for row in value.head(ROWS_TOLD).to_dicts())
+        return markdown_table(value.columns, rows, len(value))
+    return ""
+
+
+def markdown_table(columns: Sequence[Any], rows: Iterable[Iterable[Any]], length: int) -> str:
+    """A table in Markdown, with a note of the rows that are not in it.
+
+    >>> print(markdown_table(["a", "b"], [(1, "x|y")], 3))
+    | a | b |
+    |---|---|
+    | 1 | x\\|y |
+    <BLANKLINE>
+    … 2 more rows
+
+    Args:
+        columns: Their names.
+        rows: The first rows.
+        length: How many rows there are in all.
+    """
+    lines = [_line(columns), "|" + "---|" * len(columns), *map(_line, rows)]
+    more = length - (len(lines) - 2)
+    return "\n".join(lines) + (f"\n\n… {more} more rows" if more > 0 else "")
+
+
+def _line(cells: Iterable[Any]) -> str:
+    shown = (" ".join(str(cell).replace("|", "\\|").split()) for cell in cells)
+    return "| " + " | ".join(shown) + " |"
