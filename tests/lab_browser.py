@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, Locator, Page, WebSocket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+SCREENSHOTS = os.environ.get("DASHNB_SCREENSHOTS")
 _TOKEN = "for-tests"
 _CHROMIUM_OPTIONS = [
     "--no-sandbox",
@@ -34,6 +35,7 @@ _CHROMIUM_OPTIONS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+_PANEL = "[...jupyterapp.shell.widgets('main')].find(widget => widget.sessionContext)"
 # No question about news over what is looked at, and nothing saved that the test did not ask for.
 _QUIET = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
@@ -66,6 +68,7 @@ def running_lab(folder: Path, home: Path, **environment: str) -> Iterator[Lab]:
         "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
         "LabApp.extension_manager": "readonly",
         "LabApp.expose_app_in_browser": "True",
+        "JupyterNotebookApp.expose_app_in_browser": "True",
     }
     places = {
         "JUPYTER_CONFIG_DIR": home / "config",
@@ -158,6 +161,107 @@ def open_notebook(context: BrowserContext, lab: Lab, name: str) -> Page:
     return page
 
 
+def notebook_page(context: BrowserContext, lab: Lab, name: str) -> Page:
+    """The page of a notebook in Notebook 7, whose kernel is idle."""
+    page = context.new_page()
+    page.goto(f"{lab.url}/notebooks/{name}?token={_TOKEN}", wait_until="domcontentloaded")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    status = f"() => window.jupyterapp && ({_PANEL})?.sessionContext.session?.kernel?.status === 'idle'"
+    page.wait_for_function(status, timeout=60_000)
+    return page
+
+
+def start(page: Page, source: str) -> Locator:
+    """Add a cell at the end and run it, without waiting for its end; what it shows."""
+    number = page.evaluate(
+        f"""async source => {{
+            const panel = {_PANEL};
+            await panel.context.ready; await panel.sessionContext.ready;
+            const notebook = panel.content;
+            const index = notebook.model.cells.length;
+            notebook.model.sharedModel.insertCell(index, {{cell_type: 'code', source}});
+            notebook.activeCellIndex = index;
+            await notebook.scrollToItem(index);
+            notebook.widgets[index].node.dataset.number = index;
+            window.ended = undefined;
+            window.running = jupyterapp.commands.execute('notebook:run-cell');
+            window.running.then(() => (window.ended = performance.now()));
+            return index;
+        }}""",
+        source,
+    )
+    return page.locator(f"[data-number='{number}'] .jp-Cell-outputWrapper")
+
+
+def finish(page: Page) -> None:
+    """Wait for the end of the cell that was started last."""
+    page.wait_for_function("() => window.ended !== undefined", timeout=20_000)
+
+
+def run(page: Page, source: str) -> Locator:
+    """Add a cell at the end and run it to its end; what it shows."""
+    shown = start(page, source)
+    finish(page)
+    return shown
+
+
+def wait_for_text(shown: Locator, words: str) -> None:
+    """Wait until the words are shown."""
+    shown.get_by_text(words).first.wait_for(timeout=15_000)
+
+
+def press_stop(page: Page, shown: Locator) -> float:
+    """Press the Stop button of an answer; the seconds from there to the end of the cell."""
+    page.evaluate("addEventListener('click', () => (window.pressed = performance.now()), {capture: true, once: true})")
+    shown.locator(".dashnb-stop").click()
+    finish(page)
+    return float(page.evaluate("(window.ended - window.pressed) / 1000"))
+
+
+def stop_all(page: Page) -> None:
+    """Interrupt what still runs, if anything does."""
+    page.evaluate(
+        f"""async () => {{
+            if (window.ended === undefined) await ({_PANEL}).sessionContext.session?.kernel?.interrupt();
+        }}"""
+    )
+    finish(page)
+
+
+def photograph(page: Page, name: str, shown: Locator | None = None) -> None:
+    """Write a picture of the page to the folder that DASHNB_SCREENSHOTS names, if it names one.
+
+    Args:
+        page: The page.
+        name: The name of the picture.
+        shown: What has to be in sight, from its beginning on.
+    """
+    if SCREENSHOTS:
+        if shown:
+            shown.evaluate("shown => shown.closest('.jp-Cell').scrollIntoView({block: 'start'})")
+        Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(SCREENSHOTS, f"{name}.png"))
+
+
+@dataclass
+class Traffic:
+    """What the kernel sends to a page: how many messages, and how many bytes."""
+
+    messages: int = 0
+    received: int = 0
+    sockets: list[WebSocket] = field(default_factory=list)
+
+    def follow(self, socket: WebSocket) -> None:
+        """Count what a websocket of a kernel receives."""
+        if "/channels" in socket.url:
+            self.sockets.append(socket)
+            socket.on("framereceived", self._count)
+
+    def _count(self, payload: str | bytes) -> None:
+        self.messages += 1
+        self.received += len(payload)
+
+
 def wait_until_idle(page: Page, seconds: float = 60) -> None:
     """Wait until the kernel has nothing to do."""
     idle = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator[data-status='idle']"
@@ -191,6 +295,7 @@ def save(page: Page) -> None:
 def use_theme(page: Page, name: str) -> None:
     """Change JupyterLab's theme, such as ``JupyterLab Dark``."""
     page.evaluate("async name => { await jupyterapp.commands.execute('apputils:change-theme', {theme: name}); }", name)
+    page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
 
 
 def outputs(page: Page, index: int) -> Any:

@@ -16,12 +16,11 @@ import nbformat
 import pytest
 
 import lab_browser
-from lab_browser import CHROMIUM, Lab
+from lab_browser import CHROMIUM, Lab, photograph
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-SCREENSHOTS = os.environ.get("DASHNB_SCREENSHOTS")
 CELLS = (
     "%load_ext dashnb",
     "%%assistant\nWhat is 999 × 998?",
@@ -60,12 +59,6 @@ def page(lab: Lab, context: BrowserContext) -> Page:
     page = lab_browser.open_notebook(context, lab, "first.ipynb")
     lab_browser.run_cell(page, 0)
     return page
-
-
-def photograph(page: Page, name: str) -> None:
-    if SCREENSHOTS:
-        Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(SCREENSHOTS, f"{name}.png"))
 
 
 def test_the_first_question_is_answered_in_the_cell(page: Page) -> None:
