@@ -96,7 +96,9 @@ def test_errors_and_waiting_are_boxes() -> None:
     assert "Half" in to_html(failed, HEADING)
     asked = folded([created(), *call("get_weather", '{"city": "Rome"}', status="in_progress"), waiting()])
     assert "waits for its output" in text_of(to_html(asked, HEADING))
-    assert "The run waits for the output of get_weather." in text_of(to_html(asked, HEADING))
+    assert "The run waits for the output of get_weather. Go on with %assistant continue." in text_of(
+        to_html(asked, HEADING)
+    )
 
 
 def test_calls_that_no_step_shows_are_shown_all_the_same() -> None:

@@ -37,7 +37,7 @@ def test_a_tool_call_is_one_line_above_the_answer() -> None:
         ([run("expired")], "[The run took too long and expired. What had arrived is shown.]"),
         ([run("incomplete")], "[The answer is incomplete: the run ended before the model had finished.]"),
         ([run("cancelled")], "[The run was cancelled.]"),
-        ([waiting()], "[The run waits for the output of get_weather.]"),
+        ([waiting()], "[The run waits for the output of get_weather. Go on with %assistant continue.]"),
         ([], "[Reading ended before the run did.]"),
     ],
 )

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from dashnb.protocol.events import event_of
 from dashnb.protocol.recording import parse_recording
-from dashnb.protocol.state import RunState
+from dashnb.protocol.state import RunState, ToolCall
 from dashnb.view import Heading, bundle
 from dashnb.view.part import Page
 from dashnb.view.widget import WidgetView
-from view_support import TRANSCRIPTS, Notebook, Screen, created, folded, message, run
+from view_support import TRANSCRIPTS, Notebook, Screen, created, folded, message, run, waiting
 
 HEADING = Heading("Weather", engine="guide")
 
@@ -26,7 +26,12 @@ class FakeView:
     """A widget whose browser is at hand."""
 
     def __init__(
-        self, heading: Heading, *, snapshot: Callable[[], dict[str, Any]], on_stop: Callable[[], None]
+        self,
+        heading: Heading,
+        *,
+        snapshot: Callable[[], dict[str, Any]],
+        on_stop: Callable[[], None],
+        on_decision: Callable[..., None],
     ) -> None:
         self.running = True
         self.closed = False
@@ -35,6 +40,7 @@ class FakeView:
         self.sizes: list[int] = []
         self.snapshots: list[int] = []
         self.stop = on_stop
+        self.decide = on_decision
         self._snapshot = snapshot
         self._open()
 
@@ -61,8 +67,21 @@ class FakeView:
         assert page["seq"] == self.seen
         self.snapshots.append(len(json.dumps(page)))
 
-    def close(self) -> None:
+    def retire(self) -> None:
         self.closed = True
+
+
+class Decider:
+    """Remembers what a person decided."""
+
+    def __init__(self) -> None:
+        self.decisions: list[tuple[Any, ...]] = []
+
+    def waiting(self, state: RunState) -> tuple[ToolCall, ...]:
+        return () if self.decisions else state.pending_calls
+
+    def decided(self, *decision: Any) -> None:
+        self.decisions.append(decision)
 
 
 class AtOnce:
@@ -78,11 +97,13 @@ class AtOnce:
 class Watched:
     """A view with its notebook and its browser."""
 
-    def __init__(self, *, every: int = 1) -> None:
+    def __init__(self, *, every: int = 1, decider: Any = None) -> None:
         self.notebook = Notebook()
         self.screens: list[FakeView] = []
         self._every = every
-        self.view = WidgetView(self.notebook, screen=self._screen, beat=self._beat, new_id=lambda: "one")
+        self.view = WidgetView(
+            self.notebook, screen=self._screen, beat=self._beat, new_id=lambda: "one", decider=decider
+        )
 
     def _screen(self, heading: Heading, **events: Any) -> FakeView:
         self.screens.append(FakeView(heading, **events))
@@ -213,3 +234,32 @@ def test_readers_who_hear_the_page_are_told_what_goes_on_and_each_thing_once() -
     assert said[:2] == ["Weather is working …", "writing …"]
     assert said[-1].startswith("The run failed")
     assert len(set(said)) == len(said)
+
+
+def test_a_run_that_waits_for_a_person_is_kept_as_output_and_goes_on_in_its_view() -> None:
+    decider = Decider()
+    watched = Watched(decider=decider)
+    state = watched.run([created(), waiting("pay", '{"amount": 3}')])
+    (view,) = watched.screens
+    assert watched.notebook.outputs == [bundle(state, HEADING)]
+    assert not view.closed
+    assert view.screen.parked
+    assert view.screen.asked == [{"id": "call_1", "name": "pay", "arguments": '{\n  "amount": 3\n}'}]
+    view.decide("call_1", True, None, "")
+    assert decider.decisions == [("call_1", True, None, "")]
+    for event in (*message("Paid."), run("completed")):
+        state.apply(event, at=5)
+        watched.view.show(state)
+        assert view.running or state.is_final
+    watched.view.finish(state)
+    assert watched.notebook.outputs == [bundle(state, HEADING)]
+    assert view.closed
+    assert view.screen.ended
+    assert view.screen.asked == []
+
+
+def test_a_run_that_waits_where_nobody_may_decide_is_over_for_the_view() -> None:
+    watched = Watched()
+    watched.run([created(), waiting()])
+    assert watched.screens[0].closed
+    assert watched.screens[0].screen.asked == []

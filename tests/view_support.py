@@ -217,6 +217,8 @@ class Screen:
         self.said: list[str] = []
         self.colours: list[tuple[str, int]] = []
         self.ended = False
+        self.parked = False
+        self.asked: list[dict[str, str]] = []
 
     def carry_out(self, operations: list[list[Any]]) -> None:
         for name, *values in operations:
@@ -267,6 +269,12 @@ class Screen:
 
     def _say(self, text: str) -> None:
         self.said.append(text)
+
+    def _ask(self, calls: list[dict[str, str]]) -> None:
+        self.asked = calls
+
+    def _park(self) -> None:
+        self.parked = True
 
     def _end(self) -> None:
         self.ended = True

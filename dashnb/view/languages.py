@@ -88,9 +88,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "No answer arrived": ("没有收到回答", "回答は届きませんでした"),
     "Reading ended before the run did": ("读取在运行结束之前中断了", "実行が終わる前に読み取りが終了しました"),
     "What had arrived is shown.": ("已显示收到的部分。", "届いた分を表示しています。"),
-    "The run waits for the output of {names}.": (
-        "运行正在等待 {names} 的输出。",
-        "実行は {names} の出力を待っています。",
+    "The run waits for the output of {names}. Go on with %assistant continue.": (
+        "运行正在等待 {names} 的输出。用 %assistant continue 继续。",
+        "実行は {names} の出力を待っています。%assistant continue で続けられます。",
     ),
     "no reason given": ("未说明原因", "理由は示されていません"),
     "{sentence}: {reason}": ("{sentence}：{reason}", "{sentence}：{reason}"),
@@ -107,6 +107,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "Stop did not get through: use the stop button of the toolbar.": (
         "停止请求未能送达：请使用工具栏的停止按钮。",
         "停止を伝えられませんでした。ツールバーの停止ボタンを使ってください。",
+    ),
+    "Approve": ("批准", "承認"),
+    "Deny": ("拒绝", "拒否"),
+    "Why not? The model reads it.": ("为什么？模型会读到。", "理由（モデルが読みます）"),
+    "The kernel does not answer: go on with %assistant continue.": (
+        "内核没有响应：请用 %assistant continue 继续。",
+        "カーネルが応答しません。%assistant continue で続けてください。",
     ),
     "Answer of {name}": ("{name}的回答", "{name}の回答"),
     "This front end shows no live view: the answer is shown when it is complete.": (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 from uuid import uuid4
 
 from dashnb.errors import ConfigurationError
@@ -20,6 +20,9 @@ from dashnb.view.heading import ENGLISH, Heading
 from dashnb.view.pictures import Gallery, tool_pictures
 from dashnb.view.text import call_line, call_start, clean, without_picture_data
 from dashnb.view.wording import notice
+
+if TYPE_CHECKING:
+    from dashnb.view.widget import Decider
 
 PICTURE_SECONDS = 8.0  # to wait for pictures at the end of a run
 INTERVAL = 0.1  # seconds between two updates of the open block
@@ -46,7 +49,12 @@ class View(Protocol):
 
 
 def make_view(
-    mode: str, *, display: Display | None = None, stream: TextIO | None = None, gallery: Gallery | None = None
+    mode: str,
+    *,
+    display: Display | None = None,
+    stream: TextIO | None = None,
+    gallery: Gallery | None = None,
+    decider: Decider | None = None,
 ) -> View:
     """The view for a mode that `choose_mode` chose.
 
@@ -55,6 +63,7 @@ def make_view(
         display: Shows a bundle; the running cell if None.
         stream: Where text is written; the standard output if None.
         gallery: Fetches the pictures that tools made, to be kept; they stay links if None.
+        decider: Whom a person tells what to do about calls of functions, where a view can ask.
 
     Raises:
         ConfigurationError: There is no such view.
@@ -62,7 +71,7 @@ def make_view(
     if mode == "widget":
         from dashnb.view.widget import WidgetView
 
-        return WidgetView(display or jupyter_display, gallery=gallery)
+        return WidgetView(display or jupyter_display, gallery=gallery, decider=decider)
     if mode == "update":
         return UpdateView(display or jupyter_display, gallery=gallery)
     if mode == "static":

@@ -9,6 +9,8 @@
 | ``["drop", key]`` | the part is gone, with all that it holds |
 | ``["code", key, number, spans]`` | colours of a fenced code block: pairs of a style and a length |
 | ``["say", text]`` | words for readers who hear the page |
+| ``["ask", calls]`` | calls that a person decides about: ``id``, ``name``, ``arguments`` each |
+| ``["park"]`` | the page goes over into the notebook's output, and goes on there |
 | ``["end"]`` | the page will not change any more |
 
 All of them together are as long as what is shown, however many pages there were: text that is on the

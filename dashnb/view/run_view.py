@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +32,8 @@ class RunView(anywidget.AnyWidget):
         heading: Who answers, and in whose language the controls speak.
         snapshot: Gives the newest page: ``{"seq": …, "ops": […]}``.
         on_stop: Called when a person pressed Stop.
+        on_decision: Called with a call's id and what a person decided: ``approved``, other ``arguments`` or None,
+            the ``reason``.
         kernel_id: The kernel, for a Stop that interrupts it; ``""`` if not known.
     """
 
@@ -49,10 +52,12 @@ class RunView(anywidget.AnyWidget):
         *,
         snapshot: Callable[[], dict[str, Any]],
         on_stop: Callable[[], None],
+        on_decision: Callable[[str, bool, str | None, str], None],
         kernel_id: str = "",
     ) -> None:
         self.newest = snapshot
         self._on_stop = on_stop
+        self._on_decision = on_decision
         super().__init__(kernel_id=kernel_id, look=LOOK, labels=_labels(heading))
         self.on_msg(self._hear)
 
@@ -68,6 +73,16 @@ class RunView(anywidget.AnyWidget):
         """Send the page as a whole."""
         self.send_state("snapshot")
 
+    def retire(self) -> None:
+        """The page is final and stands in the notebook.
+
+        A notebook that was saved and loaded again while the cell ran knows only the widget: the newest
+        ones stay for it, the others are closed.
+        """
+        _RETIRED.append(self)
+        while len(_RETIRED) > KEPT_OPEN:
+            _RETIRED.popleft().close()
+
     def _hear(self, _widget: Any, content: Any, _buffers: Any) -> None:
         if not isinstance(content, dict):
             return
@@ -76,7 +91,15 @@ class RunView(anywidget.AnyWidget):
             self._on_stop()
         if content.get("want") == "snapshot":
             self.heal()
+        if isinstance(call_id := content.get("decide"), str):
+            self.send({"ack": 1})
+            arguments, reason = content.get("arguments"), str(content.get("reason") or "")
+            changed = arguments if isinstance(arguments, str) else None
+            self._on_decision(call_id, content.get("approved") is True, changed, reason)
 
+
+KEPT_OPEN = 2
+_RETIRED: deque[RunView] = deque()  # ipywidgets itself keeps every open widget of the process
 
 LOOK: dict[str, Any] = {
     "frame": style.FRAME,
@@ -113,4 +136,9 @@ def _labels(heading: Heading) -> dict[str, str]:
         "stopping": heading.say("Stopping …"),
         "unstoppable": heading.say("Stop did not get through: use the stop button of the toolbar."),
         "answer": heading.say("Answer of {name}", name=heading.name),
+        "approve": heading.say("Approve"),
+        "deny": heading.say("Deny"),
+        "reason": heading.say("Why not? The model reads it."),
+        "arguments": heading.say("Arguments"),
+        "undecided": heading.say("The kernel does not answer: go on with %assistant continue."),
     }

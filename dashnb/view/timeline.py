@@ -13,7 +13,7 @@ from dashnb.view import style
 from dashnb.view.blocks import TextSection, sections
 from dashnb.view.heading import Heading
 from dashnb.view.tree import Element, Node, element
-from dashnb.view.wording import seconds
+from dashnb.view.wording import duration
 
 STEPS_SHOWN = 12
 
@@ -71,7 +71,7 @@ def _of_text(text: str, state: RunState) -> str:
 
 def _of_step(step: Step, heading: Heading) -> Stop:
     names = ", ".join(dict.fromkeys(call.name or heading.say("tool") for call in step.calls))
-    time = seconds(step.duration_ms) if heading.watched and step.duration_ms else ""
+    time = duration(step, heading)
     return Stop(names, step.status, time)
 
 

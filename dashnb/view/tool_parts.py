@@ -26,7 +26,7 @@ from dashnb.view.toolcalls import (
     shorten,
 )
 from dashnb.view.tree import Element, Node, element
-from dashnb.view.wording import seconds
+from dashnb.view.wording import duration
 
 # How far a call is -> the status whose colour it has, and the words that say so.
 _MARKS: dict[str, tuple[str, str]] = {
@@ -49,7 +49,7 @@ def step_parts(step: Step, state: RunState, heading: Heading) -> list[Part]:
         heading: Tells whether a person looks on.
     """
     waiting = state.status == "requires_action" and step.status == "in_progress"
-    taken = seconds(step.duration_ms) if heading.watched and step.duration_ms and len(step.calls) == 1 else ""
+    taken = duration(step, heading) if len(step.calls) == 1 else ""
     parts: list[Part] = []
     for call in step.calls:
         mark = call_mark(call, step)

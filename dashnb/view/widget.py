@@ -9,19 +9,21 @@ messages get lost, what stays is a function of the final state: the view is repl
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from dashnb.protocol.state import RunState
+from dashnb.protocol.state import RunState, ToolCall
 from dashnb.view.beat import Beat
 from dashnb.view.bundle import bundle, sendable
 from dashnb.view.code import Fences, painted
 from dashnb.view.heading import ENGLISH, Heading
 from dashnb.view.live import Display, gathered, want_pictures
+from dashnb.view.markdown import answer_parser
 from dashnb.view.page import page
 from dashnb.view.part import Page, Part
 from dashnb.view.patch import Operation, changes
@@ -49,8 +51,18 @@ class Screen(Protocol):
     def get_view_data(self) -> dict[str, Any]:
         """What a cell displays to have the screen in it."""
 
-    def close(self) -> None:
+    def retire(self) -> None:
         """No more messages."""
+
+
+class Decider(Protocol):
+    """Whom a person tells what to do about calls."""
+
+    def waiting(self, state: RunState) -> tuple[ToolCall, ...]:
+        """The calls of the run that a person has to decide about."""
+
+    def decided(self, call_id: str, approved: bool, arguments: str | None, reason: str) -> None:
+        """A person decided about a call."""
 
 
 class Transmission:
@@ -69,16 +81,39 @@ class Transmission:
         self._fences: dict[str, Fences] = {}
         self._colours: list[Operation] = []
         self._said = ""
+        self._asked: list[dict[str, str]] = []
         self._over = False
         self._lock = threading.RLock()
 
-    def next(self, shown: Page, *, said: str = "", over: bool = False) -> list[Operation]:
-        """What the next message has to carry; nothing at all if the page is the same."""
+    def next(
+        self,
+        shown: Page,
+        *,
+        said: str = "",
+        asked: Iterable[ToolCall] = (),
+        parked: bool = False,
+        over: bool = False,
+    ) -> list[Operation]:
+        """What the next message has to carry; nothing at all if the page is the same.
+
+        Args:
+            shown: The page.
+            said: Words for readers who hear it.
+            asked: Calls that a person has to decide about.
+            parked: True if the page goes over into the notebook's output, to go on there.
+            over: True if it will not change any more.
+        """
         with self._lock:
             operations = [*changes(self._page, shown), *self._new_colours(shown)]
             if said and said != self._said:
                 operations.append(["say", said])
                 self._said = said
+            waiting = [{"id": call.id, "name": call.name, "arguments": _editable(call.arguments)} for call in asked]
+            if waiting != self._asked:
+                operations.append(["ask", waiting])
+                self._asked = waiting
+            if parked:
+                operations.append(["park"])
             if over and not self._over:
                 operations.append(["end"])
                 self._over = True
@@ -90,7 +125,8 @@ class Transmission:
     def snapshot(self) -> dict[str, Any]:
         """The page as a whole, as it is after the last message."""
         with self._lock:
-            return {"seq": self.seq, "ops": sendable([*changes((), self._page), *self._colours])}
+            asked = [["ask", self._asked]] if self._asked else []
+            return {"seq": self.seq, "ops": sendable([*changes((), self._page), *self._colours, *asked])}
 
     def _new_colours(self, shown: Page) -> list[Operation]:
         colours: list[Operation] = []
@@ -114,6 +150,7 @@ class WidgetView:
         clock: Seconds that never go back.
         new_id: Makes the id of the output; it is not saved.
         gallery: Fetches pictures.
+        decider: Whom a person tells in the view what to do about calls; None if nobody may decide there.
     """
 
     def __init__(
@@ -121,6 +158,7 @@ class WidgetView:
         display: Display,
         *,
         gallery: Gallery | None = None,
+        decider: Decider | None = None,
         screen: Callable[..., Screen] | None = None,
         beat: Callable[[Callable[[Page], None]], Beat[Page]] = Beat,
         clock: Callable[[], float] = time.monotonic,
@@ -128,6 +166,7 @@ class WidgetView:
     ) -> None:
         self._display = display
         self._gallery = gallery
+        self._decider = decider
         self._make_screen = screen or _run_view
         self._make_beat = beat
         self._clock = clock
@@ -144,18 +183,27 @@ class WidgetView:
         self._heading = replace(heading, watched=True)
         first = self._page(RunState(), live=True)
         self._transmission.next(first)
-        self._screen = self._make_screen(self._heading, snapshot=self._transmission.snapshot, on_stop=self._stop)
+        self._screen = self._make_screen(
+            self._heading,
+            snapshot=self._transmission.snapshot,
+            on_stop=self._stop,
+            on_decision=self._decided,
+        )
         words = heading.say("This front end shows no live view: the answer is shown when it is complete.")
         data = {**self._screen.get_view_data(), "text/plain": words}
         self._display(data, {}, display_id=self._id, update=False)
         self._beat = self._make_beat(self._send)
+        self._beat.offer(first)
 
     def show(self, state: RunState) -> None:
         if self._stopped.is_set():
             raise KeyboardInterrupt
         began = self._clock()
-        if self._beat is None or began < self._next_page:
+        if self._screen is None or began < self._next_page:
             return
+        if self._beat is None:  # the run goes on after it was parked
+            self._screen.running = True
+            self._beat = self._make_beat(self._send)
         want_pictures(self._gallery, state)
         self._beat.offer(self._page(state, live=True))
         taken = self._clock() - began
@@ -163,23 +211,26 @@ class WidgetView:
             self._next_page = began + 20 * taken
 
     def finish(self, state: RunState) -> None:
+        """The run is over, or waits for a person, who may decide in the view and let it go on."""
+        asked = self._decider.waiting(state) if self._decider else ()
         try:
-            self._end(state)
+            self._end(state, asked)
         except KeyboardInterrupt:  # a second one; what stays must not be a view without a kernel
-            self._end(state)
+            self._end(state, asked)
             raise
 
-    def _end(self, state: RunState) -> None:
+    def _end(self, state: RunState, asked: tuple[ToolCall, ...]) -> None:
         pictures = self._gathered(state)
         if self._beat is not None:
             self._beat.close()
+            self._beat = None
         if self._screen is not None:
             self._screen.running = False
-            self._tell(self._page(state, live=False), over=True)
+            self._tell(self._page(state, live=False), asked=asked, parked=bool(asked), over=not asked)
         data, metadata = bundle(state, replace(self._heading, watched=False), pictures=pictures)
         self._display(data, metadata, display_id=self._id, update=True)
-        if self._screen is not None:
-            self._screen.close()
+        if self._screen is not None and not asked:
+            self._screen.retire()
             self._screen = None
 
     def _gathered(self, state: RunState) -> dict[str, str]:
@@ -195,15 +246,20 @@ class WidgetView:
 
     def _send(self, shown: Page) -> None:
         self._tell(shown)
+        answer_parser()  # takes its time once; the end of the answer need not wait for it
         if self._transmission.written >= self._snapshot_at and self._screen is not None:
             self._snapshot_at = int(SNAPSHOT_GROWTH * self._transmission.written)
             self._screen.heal()
 
-    def _tell(self, shown: Page, *, over: bool = False) -> None:
+    def _tell(self, shown: Page, **more: Any) -> None:
         said = next((_words(part) for part in shown if part.key in ("activity", "notice")), "")
-        operations = self._transmission.next(shown, said=said, over=over)
+        operations = self._transmission.next(shown, said=said, **more)
         if operations and self._screen is not None:
             self._screen.tell(self._transmission.seq, sendable(operations))
+
+    def _decided(self, call_id: str, approved: bool, arguments: str | None, reason: str) -> None:
+        if self._decider is not None:
+            self._decider.decided(call_id, approved, arguments, reason)
 
     def _stop(self) -> None:
         from dashnb.view.run_view import interrupt_main_thread
@@ -215,6 +271,14 @@ class WidgetView:
 def len16(text: str) -> int:
     """The text's length as a browser counts it."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _editable(arguments: str) -> str:
+    """Arguments as a person may change them: JSON in lines, what is none as it is."""
+    try:
+        return json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
+    except ValueError:
+        return arguments
 
 
 def _words(part: Part) -> str:

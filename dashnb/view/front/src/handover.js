@@ -8,8 +8,15 @@ const FORMULA = /^(\$|\\[([]).+/s;
 
 /** Remembers the place of a view in its notebook; to be asked while the view stands there. */
 export class Handover {
-  constructor(root) {
+  /**
+   * @param {Element} root What was drawn.
+   * @param {() => Iterable<Node>} moved What goes over.
+   * @param {boolean} isParked True for a view that lives on there, as somebody has still to decide.
+   */
+  constructor(root, moved, isParked = false) {
     this.root = root;
+    this.moved = moved;
+    this.isParked = isParked;
     const child = root.closest(".jp-OutputArea-child");
     this.area = child?.closest(".jp-OutputArea");
     this.index = child ? outputsOf(this.area).indexOf(child) : -1;
@@ -42,9 +49,9 @@ export class Handover {
   move() {
     const output = outputsOf(this.area)[this.index];
     const frame = output?.querySelector(".jp-RenderedHTMLCommon.dashnb, .jp-RenderedHTMLCommon .dashnb");
-    if (!frame || frame === this.root || this.root.contains(frame)) return false;
-    if (hasFormula(this.root)) return true; // the notebook sets formulas, we do not
-    frame.replaceChildren(...this.root.childNodes);
+    if (!frame || frame.contains(this.root) || this.root.contains(frame)) return false;
+    if (!this.isParked && hasFormula(this.root)) return true; // the notebook sets formulas, we do not
+    frame.replaceChildren(...this.moved());
     if (this.selected && this.selected.every((end) => typeof end === "number" || frame.contains(end))) {
       getSelection().setBaseAndExtent(...this.selected);
     }

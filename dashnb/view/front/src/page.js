@@ -50,12 +50,14 @@ export class Page {
   clear() {
     this.parts = new Map([["", { children: [] }]]);
     this.ended = false;
+    this.asked = []; // calls that a person has to decide about
   }
 
   apply([name, key, ...rest]) {
     const part = this.parts.get(key);
     if (name === "add") this.add(key, ...rest);
     else if (name === "end") this.ended = true;
+    else if (name === "ask") this.asked = key;
     else if (!part) return;
     else if (name === "shell") part.shell = rest[0];
     else if (name === "append") part.text += rest[0];

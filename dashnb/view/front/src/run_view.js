@@ -1,6 +1,7 @@
 // The live view of a run: an anywidget module. One page for a widget, a drawing for each of its views.
 
 import { Announcer } from "./announcer.js";
+import { Approval } from "./approval.js";
 import { Drawing } from "./drawing.js";
 import { Frames } from "./frames.js";
 import { Handover } from "./handover.js";
@@ -26,11 +27,12 @@ class RunView {
     this.root.setAttribute("aria-label", model.get("labels")?.answer ?? "Answer");
     this.stop = new StopButton(model);
     this.announcer = new Announcer();
+    this.approval = new Approval(model);
     this.follower = new Follower(this.element);
     this.frames = new Frames(() => this.draw());
-    this.element.append(this.stop.element, this.root, this.announcer.element);
+    this.element.append(this.stop.element, this.root, this.approval.element, this.announcer.element);
     model.on("change:running", () => this.stop.show());
-    model.on("msg:custom", (message) => message?.ack && this.stop.acknowledge());
+    model.on("msg:custom", (message) => message?.ack && this.acknowledge());
     page.views.add(this);
     this.restart();
     this.wait();
@@ -43,14 +45,20 @@ class RunView {
     this.drawing = new Drawing(this.root, new Markdown(this.look));
     for (const op of this.page.ops()) this.drawing.apply(op);
     this.drawing.flush();
+    this.approval.show(this.page.asked);
     if (this.page.ended) this.drawing.finish();
+  }
+
+  acknowledge() {
+    this.stop.acknowledge();
+    this.approval.acknowledge();
   }
 
   receive(ops) {
     this.wait();
     this.ops.push(...ops);
-    // The end is drawn at once: what the notebook keeps may replace this view before the next frame.
-    if (ops.some(([name]) => name === "end")) this.draw();
+    // An end is drawn at once: what the notebook keeps may replace this view before the next frame.
+    if (ops.some(([name]) => name === "end" || name === "park")) this.draw();
     else this.frames.ask();
   }
 
@@ -71,20 +79,31 @@ class RunView {
     const ops = this.ops.splice(0);
     for (const op of ops) {
       if (op[0] === "say") this.announcer.say(op[1]);
+      else if (op[0] === "ask") this.approval.show(op[1]);
       else this.drawing.apply(op);
     }
     const isEnd = ops.some(([name]) => name === "end");
     const fresh = isEnd ? this.drawing.finish() : this.drawing.flush();
     for (const block of fresh) if (block.matches(READ_ALOUD)) this.announcer.read(block.textContent);
-    if (isEnd) this.handover ??= new Handover(this.root);
+    if (isEnd) this.handOver(new Handover(this.root, () => this.root.childNodes));
+    else if (ops.some(([name]) => name === "park")) this.handOver(new Handover(this.root, () => [this.element], true));
+  }
+
+  /** Lets the elements go over into what the notebook shows in place of this view. */
+  handOver(handover) {
+    this.handover = handover;
+    // A view that was parked stands in the notebook's own output already, and is not removed again.
+    if (this.removed) handover.begin();
   }
 
   remove() {
+    this.handover?.begin();
+    this.removed = true;
+    if (this.handover?.isParked) return;
     this.page.views.delete(this);
     this.frames.stop();
     clearTimeout(this.waiting);
     this.announcer.stop();
-    this.handover?.begin();
   }
 }
 
