@@ -1,7 +1,8 @@
 """Settings: where each value may come from, and where it did come from.
 
 An argument outranks the environment, which outranks the config file, which outranks the default. The
-config file is TOML with the names of `SETTINGS` as keys; `config_file()` says where it is.
+config file is TOML with the names of `SETTINGS` as keys; `config_file()` says where it is. The key may also
+be in a store of the machine, such as the keyring, which is asked when nothing else gives it.
 
 Nothing is read at import: `Settings.load` reads once, and every value knows its source.
 """
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dashnb import keys
 from dashnb.errors import ConfigurationError
+from dashnb.keys import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +126,15 @@ SETTINGS: dict[str, Setting] = {
             "The language of the words around an answer; auto takes that of the locale.",
             choices=("auto", "en", "zh", "ja"),
         ),
+        Setting(
+            "prices",
+            ("DASHNB_PRICES",),
+            None,
+            "A TOML file of prices of your own, which outrank the built-in ones.",
+        ),
         Setting("data_dir", ("DASHNB_DATA_DIR",), None, "The folder of the databases; the user data folder if unset."),
     )
 }
-
-MASK = "********"
 
 
 def config_file(environ: Mapping[str, str] = os.environ) -> Path:
@@ -142,7 +150,7 @@ def config_file(environ: Mapping[str, str] = os.environ) -> Path:
 class Value:
     """A setting's value, not shown as it may be secret, and its source: ``environment DASHSCOPE_API_KEY``."""
 
-    text: str | None = field(repr=False)
+    content: Secret | str | None = field(repr=False)
     source: str
 
 
@@ -156,8 +164,9 @@ class Settings:
     False
     """
 
-    def __init__(self, values: Mapping[str, Value]) -> None:
+    def __init__(self, values: Mapping[str, Value], find_key: Callable[[], keys.Found | None] | None = None) -> None:
         self._values = dict(values)
+        self._find_key = find_key
 
     @classmethod
     def load(
@@ -165,45 +174,46 @@ class Settings:
         environ: Mapping[str, str] = os.environ,
         *,
         file: Path | str | None = "",
-        **arguments: str | None,
+        find_key: Callable[[], keys.Found | None] | None = keys.find,
+        **arguments: Secret | str | None,
     ) -> Settings:
         """Read all settings once.
 
         Args:
             environ: The environment variables.
-            file: The config file; ``""`` for the usual one, None for none.
-            **arguments: Values that outrank all others; None means not given.
+            file: The config file; ``""`` for the usual one, None for neither a file nor a store of keys.
+            find_key: Where a key is looked for that nothing else gives, the first time it is asked for.
+            **arguments: Values that outrank all others; None means not given. A key may be a `Secret`.
 
         Raises:
-            ConfigurationError: An unknown name, a value that is not allowed, or a file that is no TOML.
+            ConfigurationError: An unknown name, a value that is not allowed, a file that is no TOML, or one
+                that holds a key and may be read by others.
         """
+        given = _Given(arguments, environ)
         path = config_file(environ) if file == "" else file
-        kept = _read_file(Path(path)) if path is not None else {}
-        _check_names(arguments, "argument")
-        _check_names(kept, f"config file {path}")
-        values = {}
-        for name, setting in SETTINGS.items():
-            value = _first(setting, arguments, environ, kept, path)
-            if setting.choices and value.text not in setting.choices:
-                allowed = ", ".join(setting.choices)
-                raise ConfigurationError(f"{name} is {value.text!r} ({value.source}); it must be one of: {allowed}.")
-            values[name] = value
-        return cls(values)
+        # A traceback that shows what functions were called with finds no key here.
+        environ, arguments = {}, {}
+        kept = _Given({} if path is None else _read_file(Path(path)))
+        _check_names(given.names, "argument")
+        _check_names(kept.names, f"config file {path}")
+        values = {name: _first(setting, given, kept, path) for name, setting in SETTINGS.items()}
+        return cls(values, None if file is None else find_key)
 
     def text(self, name: str) -> str | None:
         """The value of a setting as text, or None."""
-        return self._values[name].text
+        return keys.reveal(self._value(name).content)
 
     def source(self, name: str) -> str:
-        """Where a value came from: ``argument``, ``environment NAME``, ``config file PATH`` or ``default``."""
-        return self._values[name].source
+        """Where a value came from: ``argument``, ``environment NAME``, ``config file PATH`` or ``default``.
+
+        A key may also come from ``keyring``, ``Colab secret NAME`` or ``Kaggle secret NAME``.
+        """
+        return self._value(name).source
 
     def shown(self, name: str) -> str:
         """A setting's value as a person may see it: secrets are masked, unset ones say so."""
-        value = self._values[name].text
-        if value is None:
-            return "(not set)"
-        return MASK if SETTINGS[name].secret else value
+        value = self._value(name).content
+        return "(not set)" if value is None else str(value)
 
     @property
     def api_key(self) -> str | None:
@@ -269,6 +279,12 @@ class Settings:
         return number
 
     @property
+    def prices_file(self) -> Path | None:
+        """The file of prices of one's own, or None."""
+        named = self.text("prices")
+        return Path(named).expanduser() if named else None
+
+    @property
     def data_dir(self) -> Path:
         """The folder of the databases."""
         if named := self.text("data_dir"):
@@ -293,22 +309,49 @@ class Settings:
         chosen = (name for name, value in self._values.items() if value.source != "default")
         return f"Settings({', '.join(f'{name}={self.shown(name)}' for name in chosen)})"
 
+    def _value(self, name: str) -> Value:
+        value = self._values[name]
+        if name == "api_key" and value.content is None and self._find_key is not None:
+            found, self._find_key = self._find_key(), None
+            if found is not None:
+                value = self._values[name] = Value(found.secret, found.source)
+        return value
 
-def _first(
-    setting: Setting,
-    arguments: Mapping[str, str | None],
-    environ: Mapping[str, str],
-    kept: Mapping[str, str],
-    path: Path | str | None,
-) -> Value:
-    if (given := arguments.get(setting.name)) is not None:
-        return Value(given, "argument")
+
+class _Given:
+    """Texts by name that are not shown; the first mapping has settings, the second environment variables."""
+
+    def __init__(self, texts: Mapping[str, Secret | str | None], environ: Mapping[str, str] | None = None) -> None:
+        self.names = tuple(texts)
+        self.get = texts.get
+        self.variable = (environ or {}).get
+
+    def __repr__(self) -> str:
+        return "_Given(…)"
+
+
+def _first(setting: Setting, given: _Given, kept: _Given, path: Path | str | None) -> Value:
+    value = _found(setting, given, kept, path)
+    if setting.choices and value.content not in setting.choices:
+        raise ConfigurationError(
+            f"{setting.name} is {value.content!r} ({value.source}); it must be one of: {', '.join(setting.choices)}."
+        )
+    return value
+
+
+def _found(setting: Setting, given: _Given, kept: _Given, path: Path | str | None) -> Value:
+    if (content := _content(setting, given.get(setting.name))) is not None:
+        return Value(content, "argument")
     for variable in setting.variables:
-        if found := environ.get(variable):
-            return Value(found, f"environment {variable}")
-    if setting.name in kept:
-        return Value(kept[setting.name], f"config file {path}")
+        if content := _content(setting, given.variable(variable)):
+            return Value(content, f"environment {variable}")
+    if (content := _content(setting, kept.get(setting.name))) is not None:
+        return Value(content, f"config file {path}")
     return Value(setting.default, "default")
+
+
+def _content(setting: Setting, text: Secret | str | None) -> Secret | str | None:
+    return keys.hidden(text) if setting.secret else text
 
 
 def _read_file(path: Path) -> dict[str, str]:
@@ -317,18 +360,27 @@ def _read_file(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The config file {path} cannot be read: {error}") from error
+        # Without its cause, whose frames and attributes hold what the file holds.
+        raise ConfigurationError(f"The config file {path} cannot be read: {_reason(error)}") from None
     try:
         values = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"The config file {path} is not TOML: {error}") from error
+        raise ConfigurationError(f"The config file {path} is not TOML: {error}") from None
+    if any(setting.secret and name in values for name, setting in SETTINGS.items()) and not keys.private(path):
+        raise ConfigurationError(
+            f"The config file {path} holds a key, and others may read it.\nRun: chmod 600 {shlex.quote(str(path))}"
+        )
     return {name: "on" if value is True else "off" if value is False else str(value) for name, value in values.items()}
 
 
-def _check_names(values: Mapping[str, object], source: str) -> None:
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return str(error) if isinstance(error, OSError) else f"it is not {error.encoding} from byte {error.start} on"
+
+
+def _check_names(names: tuple[str, ...], source: str) -> None:
     import difflib
 
-    for name in values:
+    for name in names:
         if name not in SETTINGS:
             near = difflib.get_close_matches(name, SETTINGS, n=1)
             hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(SETTINGS)}."

@@ -15,6 +15,7 @@ def _scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("DASHSCOPE_", "DASHNB_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("DASHNB_LANGUAGE", "en")
     monkeypatch.setenv("DASHNB_PICTURES", "link")
     monkeypatch.setenv("DASHNB_DATA_DIR", str(tmp_path / "data"))

@@ -20,13 +20,15 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "core", "
 # A part of dashnb and the parts that it may import, besides itself.
 BELOW: dict[str, set[str]] = {
     "errors": set(),
-    "settings": {"errors"},
+    "keys": {"errors"},
+    "prices": {"errors"},
+    "settings": {"keys", "errors"},
     "protocol": {"errors"},
-    "client": {"protocol", "errors", "settings"},
+    "client": {"protocol", "keys", "errors", "settings"},
     "local": {"protocol", "errors", "settings"},
-    "history": {"protocol", "errors", "settings"},
-    "view": {"protocol", "history", "errors"},
-    "session": {"client", "local", "history", "protocol", "errors", "settings"},
+    "history": {"protocol", "prices", "errors", "settings"},
+    "view": {"protocol", "history", "prices", "errors"},
+    "session": {"client", "local", "history", "protocol", "keys", "prices", "errors", "settings"},
 }
 BELOW["magics"] = BELOW["doctor"] = set(BELOW)
 BELOW["tutorials"] = {"errors", "settings"}

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dashnb.errors import ConfigurationError
-from dashnb.settings import MASK, SETTINGS, Settings, Value, config_file
+from dashnb.keys import MASK, Found, Secret
+from dashnb.settings import SETTINGS, Settings, Value, config_file
 
 KEY = "sk-canary-0123456789"
+posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "settings.toml"
+    """A config file, empty and for its owner only."""
+    path = tmp_path / "settings.toml"
+    path.touch(mode=0o600)
+    return path
 
 
 def load(environ: dict[str, str] | None = None, file: Path | None = None, **arguments: str | None) -> Settings:
@@ -108,6 +116,7 @@ def test_the_config_file_is_named_by_the_environment_or_in_the_user_folder(file:
 
 
 def test_a_missing_file_sets_nothing(file: Path) -> None:
+    file.unlink()
     assert load({}, file).source("model") == "default"
 
 
@@ -188,6 +197,88 @@ def test_a_pace_is_a_number_of_milliseconds(text: str) -> None:
     assert (load(pace="20").pace, load(pace="-5").pace) == (0.02, 0.0)
 
 
+# --- keys ----------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o620])
+def test_a_file_with_a_key_that_others_may_open_is_refused_with_what_to_run(file: Path, mode: int) -> None:
+    file.write_text(f'api_key = "{KEY}"\n')
+    file.chmod(mode)
+    with pytest.raises(ConfigurationError, match=f"holds a key.*\nRun: chmod 600 {file}") as caught:
+        load({}, file, api_key="sk-other")
+    assert KEY not in str(caught.value)
+
+
+@posix
+def test_a_file_without_a_key_may_be_read_by_others(file: Path) -> None:
+    file.write_text('model = "qwen-plus"\n')
+    file.chmod(0o644)
+    assert load({}, file).model == "qwen-plus"
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_file_with_a_key_for_its_owner_only_is_read(file: Path, mode: int) -> None:
+    file.write_text(f'llm_key = "{KEY}"\n')
+    file.chmod(mode)
+    assert load({}, file).text("llm_key") == KEY
+
+
+def finds(source: str = "keyring") -> tuple[list[str], Any]:
+    """A store that has a key, and the list of how often it was asked."""
+    asked: list[str] = []
+
+    def find() -> Found:
+        asked.append(source)
+        return Found(Secret(KEY), source)
+
+    return asked, find
+
+
+def test_a_store_is_asked_once_and_only_when_the_key_is_wanted(file: Path) -> None:
+    asked, find = finds()
+    settings = Settings.load({}, file=file, find_key=find)
+    assert (settings.model, asked) == ("qwen-max", [])
+    assert (settings.api_key, settings.source("api_key"), settings.shown("api_key")) == (KEY, "keyring", MASK)
+    assert (settings.api_key, asked) == (KEY, ["keyring"])
+
+
+def test_everything_else_outranks_a_store(file: Path) -> None:
+    asked, find = finds()
+    given = [
+        Settings.load({}, file=file, find_key=find, api_key="sk-other"),
+        Settings.load({"DASHSCOPE_API_KEY": "sk-other"}, file=file, find_key=find),
+    ]
+    file.write_text('api_key = "sk-other"\n')
+    given.append(Settings.load({}, file=file, find_key=find))
+    assert [settings.api_key for settings in given] == ["sk-other"] * 3
+    assert asked == []
+
+
+def test_without_a_file_no_store_is_asked() -> None:
+    asked, find = finds()
+    assert (Settings.load({}, file=None, find_key=find).api_key, asked) == (None, [])
+
+
+def test_a_store_that_has_no_key_is_asked_once(file: Path) -> None:
+    asked: list[str] = []
+    settings = Settings.load({}, file=file, find_key=lambda: asked.append("keyring"))
+    assert (settings.api_key, settings.api_key, settings.source("api_key")) == (None, None, "default")
+    assert asked == ["keyring"]
+
+
+def test_a_key_may_be_given_as_a_secret() -> None:
+    settings = Settings.load({}, file=None, api_key=Secret(KEY))
+    assert (settings.api_key, settings.source("api_key"), settings.shown("api_key")) == (KEY, "argument", MASK)
+
+
+def test_settings_with_a_key_are_not_pickled() -> None:
+    with pytest.raises(TypeError, match="a secret is not pickled"):
+        pickle.dumps(load(api_key=KEY))
+    assert copy.deepcopy(load(api_key=KEY)).api_key == KEY
+
+
 # --- what is shown -------------------------------------------------------------------------------
 
 
@@ -233,6 +324,11 @@ def test_the_databases_are_in_the_data_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", [":memory:", "/data/x.db", "postgresql+psycopg://host//db", "sqlite:////data/x.db"])
 def test_a_named_database_is_taken_as_it_is(named: str) -> None:
     assert load(database=named).database == named
+
+
+def test_prices_are_the_built_in_ones_unless_a_file_is_named() -> None:
+    assert load().prices_file is None
+    assert load(prices="~/prices.toml").prices_file == Path.home() / "prices.toml"
 
 
 def test_a_tilde_is_the_home_folder() -> None:

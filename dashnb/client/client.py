@@ -30,6 +30,7 @@ from dashnb.client.resources import (
 from dashnb.client.runs import AsyncRuns, Runs
 from dashnb.client.stream import AsyncRunStream, Clock, RunStream
 from dashnb.errors import ConfigurationError, InvalidArgument, ProtocolError
+from dashnb.keys import Secret, hidden, reveal
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
 
@@ -55,7 +56,7 @@ class _Endpoint:
     def __init__(
         self,
         base_url: str,
-        api_key: str | None,
+        api_key: Secret | None,
         workspace: str | None,
         timeout: float,
         backoff: Backoff | None,
@@ -63,7 +64,7 @@ class _Endpoint:
     ) -> None:
         url = _checked_url(base_url)
         for what, value in (("API key", api_key), ("workspace", workspace or None)):
-            if value is not None and not re.fullmatch(r"[!-~]+", value):
+            if value is not None and not re.fullmatch(r"[!-~]+", reveal(value) or ""):
                 raise ConfigurationError(f"The {what} is empty or has blanks or other characters that no {what} has.")
         if not timeout > 0:
             raise ConfigurationError(f"timeout must be seconds above 0, got {timeout!r}.")
@@ -114,10 +115,11 @@ def _checked_url(base_url: str) -> str:
     return url
 
 
-def _headers(api_key: str | None, workspace: str | None) -> dict[str, str]:
-    headers = {"Accept": "application/json, text/event-stream", "User-Agent": f"dashnb/{__version__}"}
+def _headers(api_key: Secret | None, workspace: str | None) -> httpx.Headers:
+    # Not a dict: these headers do not show the key when somebody prints them.
+    headers = httpx.Headers({"Accept": "application/json, text/event-stream", "User-Agent": f"dashnb/{__version__}"})
     if api_key:
-        headers["Authorization"] = f"Bearer {api_key}"
+        headers["Authorization"] = f"Bearer {api_key.reveal()}"
     if workspace:
         headers["X-DashScope-WorkSpace"] = workspace
     return headers
@@ -145,7 +147,7 @@ class Client(_Endpoint):
 
     Args:
         base_url: The service, ending in ``/api/v1``.
-        api_key: The key; shown nowhere.
+        api_key: The key, or a `dashnb.keys.Secret` with it; shown nowhere.
         workspace: The workspace id, needed only for keys of a sub-workspace.
         timeout: Seconds to wait between two pieces of data.
         transport: Another way to the server than the network, such as the embedded API in process.
@@ -162,7 +164,7 @@ class Client(_Endpoint):
         self,
         base_url: str = REGIONS["cloud"],
         *,
-        api_key: str | None = None,
+        api_key: str | Secret | None = None,
         workspace: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         transport: httpx.BaseTransport | None = None,
@@ -170,6 +172,7 @@ class Client(_Endpoint):
         clock: Clock = monotonic_ms,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        api_key = hidden(api_key)  # a traceback with local variables shows this one
         super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
         self._sleep = sleep
         self._http = httpx.Client(
@@ -250,7 +253,7 @@ class AsyncClient(_Endpoint):
         self,
         base_url: str = REGIONS["cloud"],
         *,
-        api_key: str | None = None,
+        api_key: str | Secret | None = None,
         workspace: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -258,6 +261,7 @@ class AsyncClient(_Endpoint):
         clock: Clock = monotonic_ms,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        api_key = hidden(api_key)  # a traceback with local variables shows this one
         super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
         self._sleep = sleep
         self._http = httpx.AsyncClient(

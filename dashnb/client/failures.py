@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from dashnb.errors import APIError, ConnectionFailed, ProtocolError, RateLimitError, api_error
+from dashnb.keys import mask
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 
@@ -80,7 +81,8 @@ def decode(response: httpx.Response) -> object:
         APIError: The answer is an error, by its status.
         ProtocolError: The answer is not JSON.
     """
-    text = response.text
+    # What goes wrong is shown and kept, and some servers repeat the key that they refuse.
+    text = mask(response.text, response.request.headers.get("authorization", ""))
     try:
         value = json.loads(text) if text.strip() else None
     except (ValueError, RecursionError):

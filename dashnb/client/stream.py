@@ -18,6 +18,7 @@ from dashnb.client.calls import Call, join_run, retrieve_run
 from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, short, unreachable
 from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
 from dashnb.errors import APIError, DashnbError, ProtocolError, StreamError
+from dashnb.keys import mask
 from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import ErrorInfo, Run
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN
@@ -56,7 +57,9 @@ class Reader:
         done: True if ``done`` came, behind which no stream has anything.
     """
 
-    def __init__(self, state: RunState, clock: Clock, base_url: str, backoff: Backoff, call: Call[Run]) -> None:
+    def __init__(
+        self, state: RunState, clock: Clock, base_url: str, backoff: Backoff, call: Call[Run], key: str = ""
+    ) -> None:
         self.state = state
         self.run_id = str(call.ids.get("run_id", ""))
         self.thread_id = str(call.ids.get("thread_id", ""))
@@ -64,6 +67,7 @@ class Reader:
         self.ended = False
         self.done = False
         self._clock = clock
+        self._key = key  # a server may repeat it; it reaches no state and no message
         self._base_url = base_url
         self._backoff = replace(backoff, attempts=REJOINS + 1)
         self._joins = call.operation is JOIN
@@ -167,7 +171,7 @@ class Reader:
                 return None
             self.run_id, self._seq = run_id, seq
         try:
-            event = parse_event(sent)
+            event = parse_event(replace(sent, data=mask(sent.data, self._key)))
         except ProtocolError as error:
             error.state = self.state
             raise
@@ -206,7 +210,8 @@ class _Streamed:
     def _open(self, client: Client | AsyncClient) -> Reader:
         if self.state.requested_at is None:
             self.state.requested_at = client.clock()
-        return Reader(self.state, client.clock, client.base_url, client._backoff, self._call)
+        key = client._headers.get("Authorization", "")
+        return Reader(self.state, client.clock, client.base_url, client._backoff, self._call, key)
 
     def _check_kind(self, response: httpx.Response) -> bool:
         """True if the answer is a stream; it has to be read whole otherwise, to say what it is."""

@@ -28,9 +28,10 @@ from dashnb.errors import StoreError
 from dashnb.history.rows import Circumstances, Row, rows_of
 from dashnb.history.schema import TABLES, Kind
 from dashnb.history.table import Table
+from dashnb.prices import Prices
 from dashnb.protocol.state import RunState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MEMORY = ":memory:"
 
 _TYPES: Mapping[Kind, type[sa.types.TypeEngine[Any]]] = {
@@ -141,6 +142,7 @@ class Ledger:
         prompt_id: str = "",
         engine: str = "",
         connection: str = "",
+        prices: Prices | None = None,
     ) -> str:
         """Keep everything of one run, and return the id of its row; recording it again replaces it.
 
@@ -153,12 +155,13 @@ class Ledger:
             prompt_id: The id of the message with the prompt, if known.
             engine: Who answered on the embedded API.
             connection: Where the run was made: ``local``, ``cloud``, ``cloud-intl`` or a URL.
+            prices: What models cost; the built-in prices if left out.
 
         Raises:
             StoreError: The rows cannot be written; nothing of the run was changed.
         """
         key = state.id or f"request_{self._ids()}"
-        about = Circumstances(key, prompt, prompt_id, engine, connection, recorded_at)
+        about = Circumstances(key, prompt, prompt_id, engine, connection, recorded_at, prices)
         rows = rows_of(state, about)
         with self._connection() as connected:
             return _replace(connected, rows)
@@ -336,7 +339,20 @@ def _prepare(engine: sa.Engine, database: str, known: int) -> None:
             connected.execute(CreateTable(table, if_not_exists=True))
             for index in table.indexes:
                 connected.execute(CreateIndex(index, if_not_exists=True))
+        # From here on one process at a time: a column is added once.
+        connected.exec_driver_sql("BEGIN IMMEDIATE")
+        for table in _METADATA.sorted_tables:
+            _add_columns(connected, table)
         connected.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _add_columns(connected: sa.Connection, table: sa.Table) -> None:
+    """Give a table of an older file the columns that are new since; its rows have None there."""
+    present = {row[1] for row in connected.exec_driver_sql(f"PRAGMA table_info({table.name})")}
+    for column in table.columns:
+        if column.name not in present:
+            kind = column.type.compile(connected.dialect)
+            connected.exec_driver_sql(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}')
 
 
 def _replace(connected: sa.Connection, rows: Mapping[str, list[Row]]) -> str:

@@ -1,7 +1,7 @@
 """The rows that one run leaves in the ledger: a function of the run's state, without input or output.
 
-What cannot be known yet, or does not apply, is None: the cost, the tool of a step that writes a
-message, the error of a run that did well.
+What is not known, or does not apply, is None: the cost of a model without a price, the tool of a step that
+writes a message, the error of a run that did well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashnb.history.schema import Cell
+from dashnb.prices import Cost, Prices, built_in, place_of
 from dashnb.protocol.state import RunState, Step, ToolCall
 
 Row = dict[str, Cell]
@@ -28,6 +29,7 @@ class Circumstances:
         engine: Who answered on the embedded API; ``""`` for another service.
         connection: Where the run was made: ``local``, ``cloud``, ``cloud-intl`` or a URL.
         recorded_at: When the request was sent, in milliseconds since 1970.
+        prices: What models cost; the built-in prices if left out.
     """
 
     key: str
@@ -36,6 +38,7 @@ class Circumstances:
     engine: str
     connection: str
     recorded_at: int
+    prices: Prices | None = None
 
 
 def rows_of(state: RunState, about: Circumstances) -> dict[str, list[Row]]:
@@ -53,6 +56,7 @@ def rows_of(state: RunState, about: Circumstances) -> dict[str, list[Row]]:
 
 def _run_row(state: RunState, about: Circumstances) -> Row:
     created_at = state.run.created_at if state.run else None
+    cost = _cost(state, about)
     return {
         "id": about.key,
         "thread_id": state.thread_id,
@@ -66,13 +70,28 @@ def _run_row(state: RunState, about: Circumstances) -> Row:
         "input_tokens": state.usage.input_tokens if state.usage else None,
         "output_tokens": state.usage.output_tokens if state.usage else None,
         "total_tokens": state.usage.total_tokens if state.usage else None,
-        "cost": None,
+        "cost": float(cost.amount) if cost else None,
         "prompt": about.prompt,
         "text": state.text,
         "error_code": state.error.code if state.error else None,
         "error_message": state.error.message if state.error else None,
         "connection": about.connection,
+        "currency": cost.currency if cost else None,
     }
+
+
+def _cost(state: RunState, about: Circumstances) -> Cost | None:
+    if state.usage is None:
+        return None
+    # A model server may answer with another model than the one that the run names.
+    name, _, detail = about.engine.partition(":")
+    return (about.prices or built_in()).cost(
+        detail if about.connection == "local" and detail else state.model,
+        state.usage.input_tokens,
+        state.usage.output_tokens,
+        place_of(about.connection, name),
+        thought=bool(state.reasoning),
+    )
 
 
 def _step_row(state: RunState, about: Circumstances, position: int, step: Step) -> Row:

@@ -40,6 +40,7 @@ TABLES: Mapping[str, Schema] = {
         "error_code": "text",
         "error_message": "text",
         "connection": "text",
+        "currency": "text",
     },
     "steps": {
         "id": "id",

@@ -12,6 +12,7 @@ from dashnb.client.calls import Call, create_run, streamed
 from dashnb.client.client import Client
 from dashnb.client.stream import RunStream
 from dashnb.errors import BadRequestError, ConflictError, DashnbError, InvalidArgument
+from dashnb.prices import load
 from dashnb.protocol.objects import Assistant, Run, Thread
 from dashnb.protocol.requests import PAGE_LIMIT
 from dashnb.protocol.state import RunState
@@ -282,7 +283,14 @@ class Session:
             ledger = self._open_ledger()
             if ledger is not None:
                 place = place_of(self.client.base_url)
-                ledger.record(state, prompt=prompt, engine=engine, connection=place, recorded_at=started)
+                ledger.record(
+                    state,
+                    prompt=prompt,
+                    engine=engine,
+                    connection=place,
+                    recorded_at=started,
+                    prices=load(Settings.load().prices_file),
+                )
         except DashnbError as error:
             # The answer is there; a ledger that cannot be written must not take it away.
             warnings.warn(f"The run was not recorded. {error}", RuntimeWarning, stacklevel=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dashnb.prices import Prices
 from dashnb.view.languages import translate
 
 
@@ -21,6 +22,7 @@ class Heading:
         watched: True if a person looks on: seconds and tokens per second, which differ from run to
             run, are shown.
         language: The language of the words around the answer: ``en``, ``zh`` or ``ja``.
+        prices: What models cost; the built-in prices if left out.
     """
 
     assistant: str = ""
@@ -28,6 +30,16 @@ class Heading:
     engine: str = ""
     watched: bool = False
     language: str = "en"
+    prices: Prices | None = None
+
+    @property
+    def place(self) -> str:
+        """Whose prices hold, as `dashnb.prices.place_of` names it: the first word of the engine.
+
+        >>> Heading(engine="cloud-intl").place, Heading(engine="guide · rules, no language model").place
+        ('cloud-intl', 'guide')
+        """
+        return self.engine.partition(" · ")[0]
 
     @property
     def name(self) -> str:

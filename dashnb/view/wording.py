@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dashnb.protocol.state import ABANDONED, RunState
+from dashnb.prices import built_in
+from dashnb.protocol.state import ABANDONED, RunState, Step
 from dashnb.view.heading import Heading
+
+WORTH_A_WORD = 10  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ def notice(state: RunState, heading: Heading) -> Notice | None:
     if state.status == "completed":
         return None
     if state.status == "requires_action":
-        return Notice("wait", heading.say("The run waits for the output of {names}.", names=_names(state, heading)))
+        sentence = "The run waits for the output of {names}. Go on with %assistant continue."
+        return Notice("wait", heading.say(sentence, names=_names(state, heading)))
     tone, words = _ENDINGS.get(state.status, _UNFINISHED)
     sentence = heading.say(words)
     if state.error:
@@ -77,15 +81,18 @@ def activity(state: RunState, heading: Heading) -> str:
 
 
 def accounts(state: RunState, heading: Heading) -> str:
-    """The line below an answer: tokens, and seconds where a person looks on; ``""`` if nothing is known.
+    """The line below an answer: tokens, cost, and seconds where a person looks on; ``""`` if nothing is known.
 
     >>> from dashnb.protocol.objects import Usage
     >>> state = RunState()
     >>> state.usage = Usage(input_tokens=1865, output_tokens=139, total_tokens=2004)
     >>> accounts(state, Heading())
     '1,865 tokens in · 139 out · 2,004 in total'
+    >>> accounts(state, Heading(model="qwen-max", engine="cloud"))
+    '1,865 tokens in · 139 out · 2,004 in total · 0.00581 CNY'
     """
-    return " · ".join((*_tokens(state, heading), *(_times(state, heading) if heading.watched else ())))
+    times = _times(state, heading) if heading.watched else ()
+    return " · ".join((*_tokens(state, heading), *_cost(state, heading), *times))
 
 
 def seconds(milliseconds: float) -> str:
@@ -98,6 +105,16 @@ def seconds(milliseconds: float) -> str:
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
 
 
+def duration(step: Step, heading: Heading) -> str:
+    """How long a step took, where a person looks on; ``""`` for what took no time worth a word.
+
+    >>> duration(Step("step_1", started_at=0, ended_at=1240), Heading(watched=True))
+    '1.2 s'
+    """
+    taken = step.duration_ms or 0
+    return seconds(taken) if heading.watched and taken >= WORTH_A_WORD else ""
+
+
 def _tokens(state: RunState, heading: Heading) -> tuple[str, ...]:
     usage = state.usage
     if usage is None:
@@ -107,6 +124,16 @@ def _tokens(state: RunState, heading: Heading) -> tuple[str, ...]:
         heading.say("{n} out", n=f"{usage.output_tokens:,}"),
         heading.say("{n} in total", n=f"{usage.total_tokens:,}"),
     )
+
+
+def _cost(state: RunState, heading: Heading) -> tuple[str, ...]:
+    usage, thought = state.usage, bool(state.reasoning)
+    if usage is None:
+        return ()
+    cost = (heading.prices or built_in()).cost(
+        state.model or heading.model, usage.input_tokens, usage.output_tokens, heading.place, thought=thought
+    )
+    return (str(cost),) if cost else ()
 
 
 def _times(state: RunState, heading: Heading) -> list[str]:
