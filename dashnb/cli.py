@@ -1,5 +1,5 @@
-"""The command line: ``dashnb ask``, ``dashnb lab``, ``dashnb serve``, ``dashnb doctor``; for tools
-``dashnb docs`` and ``dashnb plugins``.
+"""The command line: ``dashnb ask``, ``dashnb replay``, ``dashnb lab``, ``dashnb serve``, ``dashnb doctor``; for
+tools ``dashnb docs`` and ``dashnb plugins``.
 
 Exit status: 0 if it worked, 1 if it failed, 2 for bad arguments, 130 if a person stopped it.
 """
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dashnb {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_ask(commands.add_parser("ask", help="ask a question and watch the answer arrive"))
+    _add_replay(commands.add_parser("replay", help="show the answers of a cassette, or of a recorded stream"))
     _add_lab(commands.add_parser("lab", help="open JupyterLab on the tutorials; no key, no network"))
     _add_serve(commands.add_parser("serve", help="serve the embedded API on a port of this machine"))
     _add_docs(commands.add_parser("docs", help="give documents to the search and to rag"))
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--connect", metavar="WHERE", help="local, cloud, cloud-intl or a URL")
+    parser.add_argument("--connect", metavar="WHERE", help="local, cloud, cloud-intl, replay:FILE or a URL")
     parser.add_argument("--engine", metavar="NAME", help=ENGINE_HELP)
     parser.add_argument("--database", metavar="FILE", help="the embedded API's database, or :memory:")
 
@@ -94,6 +95,14 @@ def _add_ask(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--thread", metavar="ID", help="go on with this thread")
     _add_connection(parser)
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_replay)
+    parser.add_argument("file", metavar="FILE", type=Path, help="the cassette, or the recording")
+    parser.add_argument(
+        "--speed", metavar="N", type=float, help="N times as fast as recorded, 1 for as it was; at once if left out"
+    )
 
 
 def _add_lab(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +186,28 @@ def _ask(options: argparse.Namespace) -> int:
         heading = heading_of(connection, session)
         states = session.stream(question)
         show(states, session.runs[-1], heading, mode="text")
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    import time
+
+    from dashnb.client.cassettes.player import Pace
+    from dashnb.client.cassettes.runs import read_runs
+    from dashnb.client.client import monotonic_ms
+    from dashnb.magics.display import show
+    from dashnb.protocol.state import RunState
+    from dashnb.view import Heading
+
+    heading = Heading(engine=f"replay · {options.file.name}")
+    pace = Pace(options.speed, monotonic_ms)
+    for run in read_runs(options.file):
+        state = RunState()
+        try:
+            show(run.states(state, pace, time.sleep), state, heading, mode="text")
+        except RunInterrupted:
+            # No run was stopped, only its replay.
+            raise KeyboardInterrupt from None
     return 0
 
 

@@ -31,6 +31,7 @@ def planned(target: str | None = None, config: str = "", **environ: str) -> Conn
     """The plan for an environment and a config file."""
     file = Path(os.environ["DASHNB_CONFIG"])
     file.write_text(config)
+    file.chmod(0o600)  # one that holds a key must be for its owner only
     return plan(Settings.load(environ, file=file), target)
 
 
@@ -56,6 +57,8 @@ UP_TO_URL = {"DASHSCOPE_HTTP_BASE_URL": URL, "DASHSCOPE_API_KEY": KEY}
     (URL, ALL, "url", URL, "asked for"),
     (f"{URL}/", {}, "url", URL, "asked for"),
     ("http://127.0.0.1:8000/api/v1", {}, "url", "http://127.0.0.1:8000/api/v1", "asked for"),
+    ("replay:a/b.jsonl", ALL, "replay", "replay:a/b.jsonl", "asked for"),
+    (None, {**ALL, "DASHNB_CONNECT": "replay:b"}, "replay", "replay:b", "environment DASHNB_CONNECT says so"),
 ])  # fmt: skip
 def test_the_strongest_setting_decides_and_is_the_reason(
     target: str | None, environ: dict[str, str], kind: str, base_url: str, reason: str
@@ -85,13 +88,15 @@ def test_only_the_embedded_api_has_an_engine_and_a_database(tmp_path: Path) -> N
         assert (planned(target).engine, planned(target).database) == ("", "")
 
 
-@pytest.mark.parametrize("target", ["clod", "", "LOCAL", "proxy.example/api/v1", "ftp://proxy.example", "local "])
+@pytest.mark.parametrize(
+    "target", ["clod", "", "LOCAL", "proxy.example/api/v1", "ftp://proxy.example", "local ", "replay:"]
+)
 def test_an_unknown_target_lists_the_choices(target: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         planned(target)
     message = str(caught.value)
     assert message.startswith(f"Cannot connect to {target!r} (asked for)")
-    for choice in ("local", "cloud", "cloud-intl", "URL", "/api/v1"):
+    for choice in ("local", "cloud", "cloud-intl", "replay:FILE", "URL", "/api/v1"):
         assert choice in message
 
 
@@ -222,6 +227,64 @@ def test_a_time_out_can_be_named() -> None:
         assert client._timeout.read == 2.5
     with connect(URL, timeout=7) as client:
         assert client._timeout.read == 7
+
+
+# --- cassettes -----------------------------------------------------------------------------------
+
+
+def test_a_replay_has_a_heading_and_a_file_and_no_database() -> None:
+    connection = planned("replay:folder/demo.jsonl")
+    assert (connection.engine, connection.cassette, connection.database) == (
+        "replay · demo.jsonl",
+        "folder/demo.jsonl",
+        "",
+    )
+    assert planned("local").cassette == planned(URL).cassette == ""
+
+
+def test_what_is_recorded_is_replayed_with_no_key_no_database_and_no_service(tmp_path: Path) -> None:
+    file = tmp_path / "demo.jsonl"
+    with connect("local", database=":memory:", record=file) as client:
+        thread = client.threads.create()
+    threads = threading.enumerate()
+    with connect(f"replay:{file}") as client:
+        assert client.threads.create() == thread
+        assert client.base_url == BASE_URL
+        assert threading.enumerate() == threads
+    assert not Path(os.environ["DASHNB_DATA_DIR"]).exists()
+
+
+def test_a_recorded_client_is_the_client_that_was_asked_for(tmp_path: Path) -> None:
+    with connect(URL, api_key=KEY, workspace="ws-1", timeout=7, record=tmp_path / "demo.jsonl") as client:
+        assert (client.base_url, client.workspace, client._timeout.read) == (URL, "ws-1", 7)
+        assert client._headers["Authorization"] == f"Bearer {KEY}"
+    assert KEY not in (tmp_path / "demo.jsonl").read_text()
+
+
+def test_closing_a_recorded_client_closes_the_service_and_the_file(tmp_path: Path) -> None:
+    threads = threading.enumerate()
+    client = connect("local", database=":memory:", record=tmp_path / "demo.jsonl")
+    client.close()
+    client.close()
+    assert threading.enumerate() == threads
+
+
+def test_a_recording_that_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
+    threads = threading.enumerate()
+    for file, message in ((tmp_path, "cannot be written"), (tmp_path / "no" / "demo.jsonl", "cannot be written")):
+        with pytest.raises(ConfigurationError, match=message):
+            connect("local", database=":memory:", record=file)
+    assert threading.enumerate() == threads
+
+
+@pytest.mark.parametrize(("target", "options", "message"), [
+    ("local", {"speed": 1}, "Only a cassette has a speed"),
+    ("replay:x", {"record": "x"}, "was recorded already"),
+    ("replay:x", {}, "The cassette x cannot be read"),
+])  # fmt: skip
+def test_what_makes_no_sense_with_a_cassette_is_refused(target: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        connect(target, **options)  # type: ignore[arg-type]  # a table of arguments
 
 
 # --- failures ------------------------------------------------------------------------------------

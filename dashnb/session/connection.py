@@ -11,6 +11,7 @@ import httpx
 
 from dashnb.client.client import REGIONS, Client
 from dashnb.errors import ConfigurationError
+from dashnb.keys import Secret, hidden
 from dashnb.settings import SETTINGS, Settings
 
 _CHOICES = "local, cloud, cloud-intl, replay:FILE or a URL that ends in /api/v1"
@@ -102,7 +103,7 @@ def place_of(base_url: str) -> str:
 def connect(
     target: str | None = None,
     *,
-    api_key: str | None = None,
+    api_key: str | Secret | None = None,
     workspace: str | None = None,
     timeout: float | None = None,
     engine: str | None = None,
@@ -120,7 +121,7 @@ def connect(
     Args:
         target: ``local`` for the embedded API, ``cloud`` for Beijing, ``cloud-intl`` for Singapore,
             ``replay:FILE`` for a cassette, or a base URL; the settings decide if it is left out.
-        api_key: The key; ``DASHSCOPE_API_KEY`` if left out.
+        api_key: The key, or a `dashnb.keys.Secret` with it; ``DASHSCOPE_API_KEY`` if left out.
         workspace: The workspace id, needed only for keys of a sub-workspace.
         timeout: Seconds to wait between two pieces of data.
         engine: Who answers on the embedded API: ``guide``, ``replay:FILE`` or a model server such as
@@ -137,6 +138,7 @@ def connect(
         ProtocolError: The file to replay is no cassette.
         StoreError: The embedded API's database cannot be used.
     """
+    api_key = hidden(api_key)  # a traceback with local variables shows this one
     settings = Settings.load(
         api_key=api_key,
         workspace=workspace,

@@ -1,0 +1,291 @@
+"""What a cassette must not hold, and how it is taken out of texts, JSON and streams. Pure.
+
+A secret is looked for within one unit: a line of a stream of events, else the whole body. So a stream can
+be written while it comes, and a secret that is cut over two chunks is still found: a chunk is kept back
+until its last line is complete. Where nothing is found, not a byte changes.
+
+Known secrets and ``sk-…`` keys are also found where a model spells them out in several events; bearer tokens
+and what patterns of one's own find are not.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote, quote_plus
+
+from dashnb.client.cassettes import spelling
+from dashnb.errors import ConfigurationError
+
+REDACTED = "[redacted]"
+# Shorter ones cannot be told from ordinary text.
+SHORTEST = 4
+# Of a secret that the end of a stream cuts off, so many characters give it away.
+GIVEN_AWAY = 6
+_SHORTEST_ENCODED = 8
+
+_PATTERNS = (r"sk-(?:[a-z]{2,8}-)?[A-Za-z0-9]{16,}", r"(?i:bearer)\s+[A-Za-z0-9._~+/=-]{16,}")
+# What may become a key with further characters.
+_OPEN_KEY = re.compile(r"s$|sk$|sk-[A-Za-z0-9-]{0,200}$")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[-+.\w]+', re.DOTALL)
+_PREFIX = re.compile(r"(?:data:)?\s*")
+
+Span = tuple[int, int]
+Change = tuple[int, int, str]
+
+
+class Redactor:
+    r"""Takes secrets out.
+
+    >>> redactor = Redactor(["open sesame"], [r"\d{11}"])
+    >>> redactor.text('{"phone": 13800000000, "word": "open sesame!"}')
+    '{"phone": "[redacted]", "word": "[redacted]!"}'
+
+    Keys such as ``sk-…`` and bearer tokens are taken out by their form. JSON stays JSON: of what a pattern
+    finds, only strings and values are replaced.
+
+    Args:
+        secrets: What must not be kept; also as JSON, in a URL and in base64. Those below four characters
+            cannot be told from ordinary text, and are left.
+        patterns: Regular expressions of what else must not be kept, looked for within a line of a stream.
+
+    Raises:
+        ConfigurationError: A pattern is no regular expression.
+    """
+
+    def __init__(self, secrets: Iterable[str | None] = (), patterns: Iterable[str] = ()) -> None:
+        # A text has letters to iterate over, which nobody means.
+        secrets = [secrets] if isinstance(secrets, str) else secrets
+        patterns = [patterns] if isinstance(patterns, str) else patterns
+        self._forms = sorted({form for secret in secrets if secret for form in _forms(secret)}, key=len, reverse=True)
+        self._beginnings = {form[:size] for form in self._forms for size in range(1, len(form))}
+        literal = ["|".join(map(re.escape, self._forms))] if self._forms else []
+        self._known = [re.compile(pattern) for pattern in (*literal, _PATTERNS[0])]
+        self._patterns = [_compiled(pattern) for pattern in (*literal, *_PATTERNS, *patterns)]
+
+    def text(self, text: str) -> str:
+        """The text, as one unit, without secrets."""
+        return _changed(text, self._changes(text))
+
+    def pieces(self, pieces: Sequence[bytes], *, by_line: bool, at_end: bool = False) -> list[bytes]:
+        """The same pieces of one text without secrets, cut where they were.
+
+        Args:
+            pieces: Bytes that make whole units together.
+            by_line: True if each line is a unit, False if all are one.
+            at_end: True if more may have been meant to come: the beginning of a secret is taken out too.
+        """
+        whole = b"".join(pieces)
+        return _recut(pieces, whole, list(self._byte_changes(whole, by_line, at_end)))
+
+    def spelled(self, content: bytes, *, at_end: bool = False) -> list[spelling.Finding]:
+        """The secrets that the events of a stream spell out in pieces."""
+        found: list[spelling.Finding] = []
+        for pieces in spelling.texts(content):
+            text = "".join(piece.text for piece in pieces)
+            spans = _found(self._known, text)
+            if at_end and not spans:
+                spans = [(begin, end) for begin, end, _ in self._cut_off(text)]
+            found += spelling.findings(pieces, spans, REDACTED)
+        return found
+
+    def begins(self, text: str) -> int:
+        """Where in a text something begins that may become a secret; its length if nothing does."""
+        longest = len(self._forms[0]) - 1 if self._forms else 0
+        sizes = (size for size in range(min(longest, len(text)), 0, -1) if text[-size:] in self._beginnings)
+        key = _OPEN_KEY.search(text)
+        return min(len(text) - next(sizes, 0), key.start() if key else len(text))
+
+    def _byte_changes(self, whole: bytes, by_line: bool, at_end: bool) -> Iterator[tuple[int, int, bytes]]:
+        start = 0
+        units = whole.split(b"\n") if by_line else [whole]
+        for number, unit in enumerate(units, 1):
+            text = unit.decode("utf-8", "surrogateescape")
+            changes = self._changes(text)
+            if at_end and number == len(units) and not changes:
+                changes = self._cut_off(text)
+            for begin, end, new in changes:
+                yield start + _size(text[:begin]), start + _size(text[:end]), new.encode("utf-8", "surrogateescape")
+            start += len(unit) + 1
+
+    def _changes(self, text: str) -> list[Change]:
+        found = self._found(text)
+        if not found and "\\" not in text:
+            return []
+        start = match.end() if (match := _PREFIX.match(text)) else 0
+        if _is_json(text[start:]):
+            return list(self._changes_in_json(text, start, found))
+        return [(begin, end, REDACTED) for begin, end in found]
+
+    def _changes_in_json(self, text: str, start: int, found: list[Span]) -> Iterator[Change]:
+        for token in _TOKEN.finditer(text, start):
+            begin, end = token.span()
+            touched = [(max(left, begin), min(right, end)) for left, right in found if left < end and begin < right]
+            if not token[0].startswith('"'):
+                if touched:
+                    yield begin, end, f'"{REDACTED}"'
+            elif "\\" in token[0]:
+                new = self._string(token[0], bool(touched))
+                if new != token[0]:
+                    yield begin, end, new
+            else:
+                inside = [(max(left, begin + 1), min(right, end - 1)) for left, right in touched]
+                yield from ((left, right, REDACTED) for left, right in inside if left < right)
+
+    def _string(self, token: str, touched: bool) -> str:
+        """A JSON string with escapes; what they hide is looked at, too."""
+        value = json.loads(token, strict=False)
+        clean = _changed(value, [(left, right, REDACTED) for left, right in self._found(value)])
+        if clean == value:
+            return f'"{REDACTED}"' if touched else token
+        new = json.dumps(clean)
+        return f'"{REDACTED}"' if self._found(new) else new
+
+    def _found(self, text: str) -> list[Span]:
+        return _found(self._patterns, text)
+
+    def _cut_off(self, text: str) -> list[Change]:
+        for form in self._forms:
+            for size in range(len(form) - 1, GIVEN_AWAY - 1, -1):
+                if text.endswith(form[:size]):
+                    return [(len(text) - size, len(text), REDACTED)]
+        return []
+
+
+class Sieve:
+    """Chunks with their times, each handed on without secrets once what follows can no longer make it one.
+
+    >>> sieve = Sieve(Redactor(["canary-1"]), by_line=True)
+    >>> sieve.feed(1.0, b"data:can"), sieve.feed(2.0, b"ary-1!")
+    ([], [])
+    >>> sieve.feed(3.0, bytes([10]))
+    [(1.0, b'data:[redacted]'), (2.0, b'!'), (3.0, b'\\n')]
+    """
+
+    def __init__(self, redactor: Redactor, *, by_line: bool) -> None:
+        self._redactor = redactor
+        self._by_line = by_line
+        self._kept: list[tuple[float, bytes]] = []
+        # Of the first chunk kept back, what was decided already.
+        self._decided = b""
+
+    def feed(self, at: float, chunk: bytes) -> list[tuple[float, bytes]]:
+        """The chunks that are decided now."""
+        self._kept.append((at, chunk))
+        if not self._by_line or b"\n" not in chunk:
+            return []
+        whole = b"".join(piece for _, piece in self._kept)
+        content = whole[: whole.rfind(b"\n") + 1]
+        found = self._redactor.spelled(content)
+        size = spelling.decided(content, self._redactor.begins, found)
+        return self._hand_on(size, [change for one in found if one.lines[0] < size for change in one.changes])
+
+    def flush(self) -> list[tuple[float, bytes]]:
+        """The chunks that were kept back, as nothing follows."""
+        whole = b"".join(piece for _, piece in self._kept)
+        found = self._redactor.spelled(whole, at_end=True) if self._by_line else []
+        return self._hand_on(len(whole), [change for one in found for change in one.changes], at_end=True)
+
+    def _hand_on(
+        self, size: int, changes: list[tuple[int, int, bytes]], *, at_end: bool = False
+    ) -> list[tuple[float, bytes]]:
+        """The first so many bytes of what is kept, changed; what is left of a chunk waits for its end."""
+        times, pieces, is_cut = [], [], False
+        while self._kept and not is_cut and (size or not self._kept[0][1]):
+            at, piece = self._kept.pop(0)
+            times.append(at)
+            pieces.append(piece[:size])
+            if is_cut := size < len(piece):
+                self._kept.insert(0, (at, piece[size:]))
+            size -= len(pieces[-1])
+        if not pieces:
+            return []
+        whole = b"".join(pieces)
+        recut = _recut(pieces, whole, sorted(changes))
+        clean = self._redactor.pieces(recut, by_line=self._by_line, at_end=at_end)
+        clean[0], self._decided = self._decided + clean[0], b""
+        if is_cut:
+            times.pop()
+            self._decided = clean.pop()
+        return [(time, piece) for time, piece in zip(times, clean, strict=True) if piece]
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it may stand in a text: as it is, as JSON, in a URL, in base64 at any place of it."""
+    if len(secret) < SHORTEST:
+        return set()
+    forms = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    forms |= {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    content = secret.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        # The first and last characters also depend on the neighbours, and are left out.
+        encoded = base64.b64encode(bytes(before) + content).decode()
+        first, behind = (0, 2, 3)[before], (before + len(content)) * 8 // 6
+        middle = encoded[first:behind]
+        if len(middle) >= _SHORTEST_ENCODED:
+            forms |= {middle, middle.replace("+", "-").replace("/", "_")}
+    return forms
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ConfigurationError(f"To redact {pattern!r} is no regular expression: {error}.") from error
+
+
+def _found(patterns: Iterable[re.Pattern[str]], text: str) -> list[Span]:
+    spans = sorted(match.span() for pattern in patterns for match in pattern.finditer(text))
+    merged: list[Span] = []
+    for begin, end in spans:
+        if merged and begin < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        elif begin < end:
+            merged.append((begin, end))
+    return merged
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _changed(text: str, changes: Iterable[Change]) -> str:
+    parts, start = [], 0
+    for begin, end, new in changes:
+        parts += [text[start:begin], new]
+        start = end
+    return "".join([*parts, text[start:]])
+
+
+def _recut(pieces: Sequence[bytes], whole: bytes, changes: list[tuple[int, int, bytes]]) -> list[bytes]:
+    """The pieces of a whole with these changes, cut where they were."""
+    if not changes:
+        return list(pieces)
+    cut, start = [], 0
+    for piece in pieces:
+        cut.append(_piece(whole, start, start + len(piece), changes))
+        start += len(piece)
+    return cut
+
+
+def _piece(whole: bytes, start: int, end: int, changes: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """The bytes from start to end; what is put in place of a secret stands where the secret began."""
+    parts, at = [], start
+    for begin, behind, new in changes:
+        if behind <= start or begin >= end:
+            continue
+        parts.append(whole[at : max(at, begin)])
+        if begin >= start:
+            parts.append(new)
+        at = min(behind, end)
+    return b"".join([*parts, whole[at:end]])
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
