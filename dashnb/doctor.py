@@ -100,6 +100,9 @@ def _connection(settings: Settings, target: str | None) -> Iterator[Finding]:
             yield _question(settings, connection.engine)
             return
         with open_client(connection, settings) as client:
+            if connection.kind == "replay":
+                yield Finding("cassette", "can be read; nothing is sent")
+                return
             client.assistants.list(limit=1)
         yield Finding("service", "answers, and takes the key")
     except DashnbError as error:

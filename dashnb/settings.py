@@ -50,7 +50,7 @@ SETTINGS: dict[str, Setting] = {
             "connect",
             ("DASHNB_CONNECT",),
             None,
-            "Where to connect: local, cloud, cloud-intl or a URL. Without it: the URL of base_url if set, "
+            "Where to connect: local, cloud, cloud-intl, replay:FILE or a URL. Without it: the URL of base_url if set, "
             "cloud if there is a key, local otherwise.",
         ),
         Setting("api_key", ("DASHSCOPE_API_KEY",), None, "The key of the cloud service.", secret=True),
