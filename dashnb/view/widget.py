@@ -175,6 +175,7 @@ class WidgetView:
         self._transmission = Transmission()
         self._snapshot_at = SNAPSHOT_AFTER
         self._stopped = threading.Event()
+        self._reader = threading.current_thread()
         self._next_page = 0.0
         self._screen: Screen | None = None
         self._beat: Beat[Page] | None = None
@@ -196,6 +197,7 @@ class WidgetView:
         self._beat.offer(first)
 
     def show(self, state: RunState) -> None:
+        self._reader = threading.current_thread()
         if self._stopped.is_set():
             raise KeyboardInterrupt
         began = self._clock()
@@ -262,10 +264,11 @@ class WidgetView:
             self._decider.decided(call_id, approved, arguments, reason)
 
     def _stop(self) -> None:
-        from dashnb.view.run_view import interrupt_main_thread
-
         self._stopped.set()
-        interrupt_main_thread()
+        if self._reader is threading.main_thread():  # else another cell runs there, if any
+            from dashnb.view.run_view import interrupt_main_thread
+
+            interrupt_main_thread()
 
 
 def len16(text: str) -> int:
