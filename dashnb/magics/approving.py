@@ -83,14 +83,18 @@ class AtPrompt:
 
 
 class InView:
-    """Waits for decisions that a person makes in the view, and lets the run go on with the last of them."""
+    """Waits for decisions that a person makes in the view, and lets the run go on with the last of them.
+
+    Attributes:
+        exception: What went wrong when the run went on, or None.
+    """
 
     def __init__(self) -> None:
+        self.exception: DashnbError | None = None
         self._decisions: dict[str, Decision] = {}
         self._tools: dict[str, FunctionTool] = {}
         self._lock = threading.Lock()
         self._run: tuple[Session, RunState, View] | None = None
-        self.exception: DashnbError | None = None
 
     def ask(self, call: ToolCall, tool: FunctionTool) -> Decision | None:
         """What was decided so far."""
@@ -135,5 +139,5 @@ class InView:
             self.exception = error
         finally:
             view.finish(state)
-            if state.status == "requires_action":
-                self.attend(session, state, view)
+        if state.status == "requires_action" and self.exception is None:
+            self.attend(session, state, view)
