@@ -14,6 +14,7 @@ _PLACES = {
     "cloud": "the cloud service in Beijing",
     "cloud-intl": "the cloud service in Singapore",
     "url": "a service of your own",
+    "replay": "a recording",
 }
 
 
@@ -40,6 +41,7 @@ def status(conversation: Conversation) -> str:
         ("because", connection.reason),
         ("answers", _who(conversation)),
         ("model", _model(conversation)),
+        ("conversation", _talk(conversation)),
         ("thread", "none yet" if thread is None else thread.id),
         ("key", f"{settings.shown('api_key')} ({settings.source('api_key')})" if settings.api_key else "none"),
         ("view", f"{settings.view} ({settings.source('view')})"),
@@ -50,7 +52,13 @@ def status(conversation: Conversation) -> str:
     else:
         rows.append(("address", connection.base_url))
         rows.append(("workspace", settings.shown("workspace")))
-    return "\n".join(f"{name:<10}{value}" for name, value in rows)
+    return "\n".join(f"{name:<14}{value}" for name, value in rows)
+
+
+def _talk(conversation: Conversation) -> str:
+    name, count = conversation.talk.name, len(conversation.names.entries())
+    named = f"{count} {'has' if count == 1 else 'have'} a name here" if count else "none has a name here"
+    return f"{name or 'without a name'} ({named}; %assistant list shows them)"
 
 
 def _model(conversation: Conversation) -> str:
