@@ -708,3 +708,13 @@ def test_half_a_character_can_still_be_sent() -> None:
 @pytest.mark.parametrize("result", [Unprintable(), b"\xff", (loop := [0]).append(loop) or loop], ids=type)
 def test_a_result_that_has_no_text_is_told_to_the_model(result: Any) -> None:
     assert output_of(tool(name="make")(lambda: result), "{}").startswith("Error: ")
+
+
+def test_a_return_type_that_only_its_own_place_knows_is_no_obstacle() -> None:
+    class Local:
+        """Known here only."""
+
+    def find(place: str) -> Local:
+        return Local()
+
+    assert tool(find).parameters["properties"] == {"place": {"type": "string"}}

@@ -9,6 +9,7 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal, get_args, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -208,7 +209,7 @@ def _make(function: Function, name: str | None, description: str | None) -> Func
 
 def _model(function: Function, name: str, descriptions: dict[str, str]) -> type[BaseModel]:
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = _hints(function)
         signature = inspect.signature(function)
     except Exception as error:  # an annotation is an expression, and may fail in any way
         raise ToolDefinitionError(f"The signature of {name} cannot be read: {error}.") from error
@@ -229,6 +230,17 @@ def _model(function: Function, name: str, descriptions: dict[str, str]) -> type[
             ) from error
         fields |= field
     return _model_of(name, fields)
+
+
+def _hints(function: Function) -> dict[str, Any]:
+    """The types of the parameters; what the function returns is not asked, and may have a name of its own place."""
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError:
+        plain = inspect.unwrap(function)
+        named = {name: hint for name, hint in inspect.get_annotations(plain).items() if name != "return"}
+        holder = SimpleNamespace(__annotations__=named)
+        return typing.get_type_hints(holder, globalns=getattr(plain, "__globals__", {}), include_extras=True)
 
 
 def _field(parameter: inspect.Parameter, annotation: Any, description: str | None) -> tuple[Any, Any]:
