@@ -16,12 +16,14 @@
     │   └── ServerError             5xx
     ├── StreamError                 a stream broke off or carried an `error` event
     ├── RunError                    a run ended, but not with `completed`
+    ├── AnswerMismatch              the answer does not fit the schema that was asked for
     ├── RunInterrupted              a person stopped the run
     ├── WaitTimeout                 a run did not end in the time it was given
     └── StoreError                  the database of the embedded API or of the ledger cannot be used
 
 An error carries the facts as attributes; its message says what happened and what to do next, in at
-most three lines. In a notebook or in IPython it is shown as those lines, without a traceback.
+most three lines. In a notebook or in IPython it is shown as those lines, without a traceback, below a line
+in the reader's language where that is not English.
 
 Sources: Assistant API reference, "Errors" (HTTP status and ``code``); "Run object" (``last_error``).
 """
@@ -33,13 +35,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dashnb.protocol.state import RunState
 
+MOST_LINES = 10  # that a person sees of an error
+
 
 class DashnbError(Exception):
-    """Base class of everything that dashnb raises on purpose."""
+    """Base class of everything that dashnb raises on purpose.
+
+    >>> print(*ConfigurationError("The view 'loud' is not known.")._render_traceback_(), sep="\\n")
+    ConfigurationError: The view 'loud' is not known.
+
+    Attributes:
+        foreword: What went wrong and what to do, in the reader's language; ``""`` for English, which the
+            message itself is.
+    """
+
+    foreword = ""
 
     def _render_traceback_(self) -> list[str]:
-        """The lines that IPython shows in place of a traceback."""
-        return [f"{type(self).__name__}: {self}"]
+        """The lines that IPython shows in place of a traceback, notes included."""
+        notes = getattr(self, "__notes__", [])
+        lines = "\n".join([self.foreword, f"{type(self).__name__}: {self}", *notes]).strip("\n").splitlines()
+        shown = lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]
+        return ["\n".join(shown)]
 
 
 class ConfigurationError(DashnbError):
@@ -179,6 +196,18 @@ class RunError(DashnbError):
         super().__init__(message)
         self.state = state
         self.code = code
+
+
+class AnswerMismatch(DashnbError):
+    """A run completed, but its answer does not fit the schema that was asked for; it is kept and shown.
+
+    Attributes:
+        state: The run, with the answer as it came.
+    """
+
+    def __init__(self, message: str, *, state: RunState) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class RunInterrupted(DashnbError):

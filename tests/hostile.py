@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from itertools import chain
 
 PICTURE = "https://pictures.example/shown.png"
@@ -282,11 +283,17 @@ _FORMULAS = {
 _HEAVY = {
     "groups, 100 deep": "{" * 100 + "x" + "}" * 100,
     "groups, 900 deep": "{" * 900 + "x" + "}" * 900,
+    "fractions, 24 deep": r"\frac1{" * 24 + "x" + "}" * 24,
     "fractions, 50 deep": r"\frac1{" * 50 + "x" + "}" * 50,
     "fractions, 200 deep": r"\frac1{" * 200 + "x" + "}" * 200,
     "roots, 200 deep": r"\sqrt{" * 200 + "x" + "}" * 200,
     "indices, 300 deep": "x^{" * 300 + "x" + "}" * 300,
     "large braces, 90 deep": r"\left(" * 90 + "x" + r"\right)" * 90,
+    "styles, 150 in a row": r"\displaystyle" * 150 + "x",
+    "sizes, 300 in a row": r"\Large" * 300 + "x",
+    "colours, 90 in a row": r"\color{red}" * 90 + "x",
+    "primes": "x" + "'" * 1500,
+    "indices without braces": "x" + "^\\sqrt" * 200 + "x",
     "tables, 40 deep": r"\begin{matrix}" * 40 + "x" + r"\end{matrix}" * 40,
 }
 
@@ -298,6 +305,20 @@ def _set_in_every_way(formula: str) -> str:
 FORMULAS = {f"formula, {name}": _set_in_every_way(formula) for name, formula in _FORMULAS.items()}
 HEAVY = {f"formula, {name}": f"${formula}$" for name, formula in _HEAVY.items()}
 HEAVY["3,000 formulas"] = "$x_1^2$ " * 3000
+
+# What MathJax would find in words, where no formula is.
+WORDS = {
+    f"in words, {name}": f"words {words} words\n\n- {words}\n\n| {words} |\n|-|\n\n[{words}](https://a.example)"
+    for name, words in {
+        "environments": "\\begin{equation}\\unicode[x;background:url(//evil.example)]{41}\\end{equation}",
+        "environments of any name": '\\begin{x}\\mmlToken{mglyph}[src="//evil.example/x"]{}\\end{x}',
+        "escaped marks": "\\\\(\\unicode[x;background:url(//evil.example)]{41}\\\\)",
+        "escaped blocks": "\\\\[\\unicode[x;background:url(//evil.example)]{41}\\\\]",
+        "references": "\\ref{evil} \\eqref{evil}",
+        "entities": "&bsol;begin{equation}&#92;unicode[x;background:url(//evil.example)]{41}&#92;end{equation}",
+        "entities of dollars": "&dollar;&#92;unicode[x;background:url(//evil.example)]{41}&#36;",
+    }.items()
+}
 
 # As long as what is still read as Markdown may be: whatever takes the square of a length shows here.
 _LIMIT = 149_000
@@ -371,13 +392,19 @@ AT_THE_LIMIT["at the limit, words of every mark"] = "".join(
 
 HUGE = {
     "10 MB without blanks": "x" * 10_000_000,
-    "10 MB of backticks": "`" * 10_000_000,
     "10 MB of brackets": "[" * 10_000_000,
     "200,000 short lines": "".join(f"line {number}\n" for number in range(200_000)),
-    "200,000 empty lines": "\n" * 200_000,
 }
 
-TEXTS = {**_TAGS, **_ADDRESSES, **_CHARACTERS, **_DEEP, **_UNCLOSED, **FORMULAS, **HEAVY}
+GROUPS = {
+    "tags": _TAGS,
+    "addresses": _ADDRESSES,
+    "characters": _CHARACTERS,
+    "depth": _DEEP,
+    "ends": _UNCLOSED,
+    "formulas": FORMULAS,
+    "heavy formulas": HEAVY,
+}
 WORST = {
     **_TAGS,
     **{name: text for name, text in _ADDRESSES.items() if "relative" in name or "plain" in name},
@@ -386,6 +413,17 @@ WORST = {
 
 # Keys that a page may be told, and that must be keys only.
 KEYS = ("__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "length", "then", "0", "<script>")
+
+
+def batches(texts: Mapping[str, str], size: int) -> dict[str, dict[str, str]]:
+    """The texts, ``size`` together, by the first one's name.
+
+    >>> batches({"a": "1", "b": "2", "c": "3"}, 2)
+    {'a': {'a': '1', 'b': '2'}, 'c': {'c': '3'}}
+    """
+    names = list(texts)
+    groups = [names[start : start + size] for start in range(0, len(names), size)]
+    return {group[0]: {name: texts[name] for name in group} for group in groups}
 
 
 def pieces(text: str, seed: int, at_most: int = 24) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from IPython.core.error import UsageError
 
 from dashnb import errors
 from dashnb.errors import (
@@ -27,6 +28,7 @@ from dashnb.errors import (
     StreamError,
     api_error,
 )
+from dashnb.magics.explanations import FOREWORDS, explain, foreword
 from dashnb.protocol.state import RunState
 
 CLASSES = {
@@ -162,6 +164,53 @@ def test_ipython_shows_the_lines_of_the_message_without_a_traceback(name: str) -
     (shown,) = error._render_traceback_()
     assert shown == f"{name}: {error}"
     assert len(shown.splitlines()) <= 3
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_every_error_has_words_of_its_own_for_readers_of_chinese_and_japanese(name: str, language: str) -> None:
+    assert name in FOREWORDS
+    said = FOREWORDS[name][language == "ja"]
+    assert re.search("[\u3041-\u30ff]" if language == "ja" else "[\u4e00-\u9fff]", said)
+    assert said.endswith("。")
+    assert len(said) <= 120
+    assert len({words[language == "ja"] for words in FOREWORDS.values()}) == len(FOREWORDS)
+
+
+def test_no_words_are_kept_for_errors_that_are_gone() -> None:
+    assert set(FOREWORDS) == set(CLASSES)
+
+
+def test_words_in_the_language_of_the_reader_stand_above_the_message() -> None:
+    error = errors.ConfigurationError("What happened.\nWhat to do.")
+    explain(error, "ja")
+    (shown,) = error._render_traceback_()
+    assert shown == f"{FOREWORDS['ConfigurationError'][1]}\nConfigurationError: What happened.\nWhat to do."
+    assert str(error) == "What happened.\nWhat to do."
+    explain(error, "en")
+    assert error._render_traceback_() == ["ConfigurationError: What happened.\nWhat to do."]
+
+
+def test_an_error_of_a_part_is_explained_as_what_it_is_made_from() -> None:
+    class Odd(errors.StoreError):
+        pass
+
+    assert foreword(Odd("m"), "zh") == FOREWORDS["StoreError"][0]
+
+
+def test_a_wrong_use_is_explained_once() -> None:
+    error = UsageError("no such option")
+    explain(error, "zh")
+    explain(error, "zh")
+    assert str(error) == "用法错误：no such option"
+
+
+def test_a_person_never_sees_more_than_ten_lines_of_an_error_with_notes() -> None:
+    error = DashnbError("\n".join(map(str, range(30))))
+    error.add_note("Did you mean it?")
+    (shown,) = error._render_traceback_()
+    assert len(shown.splitlines()) == errors.MOST_LINES == 10
+    assert shown.endswith("…")
 
 
 @pytest.mark.parametrize("kind", [ProtocolError, StreamError, RunError, RunInterrupted])

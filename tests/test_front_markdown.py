@@ -132,6 +132,31 @@ CORPUS = (
     "---\n***\n___\n- - -\na\n***\nb\n---\n\n\\* \\_ \\a \\\\ \\` \\# \\$5$ \\  x",
     "a\r\nb\rc\r\n\r\nd\0e\tf\n\n\tcode\ttab\n\n \u3000wide\u3000\n\n\u00a0",
     "> " * 50 + "deep\n\n" + "- " * 50 + "deep\n\n" + "*a " * 60 + "\n\n" + "[" * 60 + "x" + "](https://a.b)" * 60,
+    "*a " * 60 + "b* " * 60 + "\n\n" + "**a ~~b " * 30 + "[*c*](https://e.org) " + "x~~ y** " * 30,
+    "[" * 1001 + "*a*\nb $5 \\c\n\n" + "[" * 999 + "*a*](https://e.org)",
+    "x" * 1000 + " " + "。" * 500 + "*" + "y" * 150 + "*" + "z" * 150 + "`" + "A" * 450 + "`**b**\n" + "🙂" * 250,
+    "漢字" * 300 + "か。" * 300 + "`漢`" * 300 + "*。*" * 300 + "$5 \\\\" * 90 + "\u00a0a" * 150,
+    "$\\unicode{41}$ $a \\href{x}{y}$ \\(\\color{red}{x}\\) \\(\\color{red;}{x}\\) \\[\\begin{matrix}1\\end{matrix}\\] "
+    "$\\begin{evil}x\\end{evil}$ $\\def\\x{y}$ $\\bbox[red]{x}$ $\\bbox[url(a)]{x}$ $\\cancel[x]{y}$ "
+    "$x//y$ *$\\let\\a b*c*$",
+    "$"
+    + "{" * 25
+    + "x"
+    + "}" * 25
+    + "$ $"
+    + "{" * 26
+    + "x"
+    + "}" * 26
+    + "$ $"
+    + "{}" * 401
+    + "$ $"
+    + "}\\end{x}" * 9
+    + "$ $"
+    + "\\left(" * 26
+    + "$ $"
+    + "\\{" * 30
+    + "$",
+    "words \\begin{equation}x\\end{equation} \\ref{a} &bsol;( &#92;[ \\\\(x\\\\)\n\n| \\ref{a} |\n|-|\n\n`\\a $`",
     "1. a\n\n2. b\n\n2\n\n3\n\n- a\n\n--\n\n-\n\n- b\n\n---",
     "foo\n-\n\nbar\n=\n\n[a]: https://x\n'title\n\nx'\n\n[a]\n\n[b]: https://y\n'whole'\ntext [b]",
 )
@@ -237,6 +262,70 @@ def test_what_is_too_long_to_parse_is_shown_as_it_is(page: Page) -> None:
         }"""
     )
     assert found == ["a", "pre", "x\n**b**"]
+
+
+def test_a_picture_is_not_drawn_while_its_data_arrive(page: Page) -> None:
+    found = page.evaluate(
+        """() => {
+            const root = document.createElement("div");
+            const drawing = new front.Drawing(root, new front.Markdown(look), () => 0), seen = [];
+            const say = piece => {
+                drawing.apply(["append", "a", piece]);
+                drawing.flush();
+                seen.push([root.textContent, root.querySelectorAll("img").length]);
+            };
+            drawing.apply(text("a", "markdown", ""));
+            ["see ", "![a](data:image/png;base64,", "AAAA", "BBBB", ") and ![b](data:image/png;base64,AA"].forEach(say);
+            drawing.finish();
+            return [...seen, root.textContent];
+        }"""
+    )
+    assert found == [
+        *[["see", 0]] * 4,
+        ["see  and", 1],
+        "see  and ![b](data:image/png;base64,AA",
+    ]
+
+
+def test_a_long_word_has_room_for_breaks_however_it_comes(page: Page) -> None:
+    found = page.evaluate(
+        """() => [["x".repeat(1000)], [..."x".repeat(1000)], ["x".repeat(199), "x", "x".repeat(800)]].map(pieces => {
+            const root = document.createElement("div");
+            const drawing = new front.Drawing(root, new front.Markdown(look));
+            drawing.apply(text("a", "text", ""));
+            pieces.forEach(piece => drawing.apply(["append", "a", piece]));
+            return [...root.firstChild.childNodes].filter(node => node.data !== "").map(node => node.data?.length ?? 0);
+        })"""
+    )
+    assert found == [[200, 0, 200, 0, 200, 0, 200, 0, 200]] * 3
+
+
+@pytest.mark.parametrize(
+    ("style", "stays"),
+    [
+        ("color:#ad50cc;font-style:italic", True),
+        (FRAME, True),
+        (TAGS["pre"], True),
+        ("margin:2px 0 -3px;background:rgba(1,2,3,0.5)", True),
+        ("background:url(//e.org)", False),
+        ("background:u\\72l(//e.org)", False),
+        ("background:image-set('x' 1x)", False),
+        ("color:var(--x)", False),
+        ("width:expression(1)", False),
+        ("color:red;position:fixed", False),
+        ("@import 'x'", False),
+    ],
+)
+def test_a_style_stays_if_it_names_nothing_to_fetch(page: Page, style: str, stays: bool) -> None:
+    found = page.evaluate(
+        """style => {
+            const root = document.createElement("div");
+            new front.Drawing(root, new front.Markdown(look)).apply(["add", "a", "", null, ["p", {style}], "", ""]);
+            return root.firstChild.hasAttribute("style");
+        }""",
+        style,
+    )
+    assert found == stays
 
 
 def test_nothing_comes_into_the_page_but_what_is_allowed(page: Page) -> None:
@@ -357,7 +446,7 @@ def test_a_reader_at_the_end_stays_there_and_any_other_where_they_are(page: Page
             scroller.scrollTop = place === "bottom" ? 1e6 : 50;
             const before = scroller.scrollTop;
             model.say({seq: 2, ops: [["append", "a", "more\\n\\n".repeat(20)]]});
-            await frame();
+            while (!el.textContent.includes("more")) await frame(); // a text that took long rests first
             const end = scroller.scrollHeight - scroller.clientHeight;
             return [scroller.scrollTop === before, Math.abs(scroller.scrollTop - end) < 2];
         }""",

@@ -16,10 +16,13 @@ from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
 import dashnb
-from dashnb.errors import ConfigurationError, DashnbError, NotFoundError, RunError
+from dashnb.errors import BadRequestError, ConfigurationError, DashnbError, NotFoundError, RunError, ServerError
 from dashnb.magics.arguments import cell_parser, connect_parser, history_parser, run_parser, table_of
+from dashnb.magics.commands import COMMANDS
+from dashnb.magics.explanations import hint_model
 from dashnb.magics.magics import AssistantMagics
 from dashnb.protocol.state import RunState
+from dashnb.session.result import RunResult
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
@@ -75,7 +78,7 @@ def test_new_begins_a_new_thread_by_option_and_by_command(shell: InteractiveShel
 def test_the_output_variable_holds_the_run(shell: InteractiveShell) -> None:
     run(shell, "%%assistant -o answer\nWhat is 999 × 998?")
     answer = shell.user_ns["answer"]
-    assert isinstance(answer, RunState)
+    assert isinstance(answer, RunResult)
     assert (answer.status, "997002" in answer.text, answer.usage.total_tokens > 0) == ("completed", True, True)
 
 
@@ -297,7 +300,7 @@ def test_the_help_names_every_command_and_its_options() -> None:
         for names, _ in table_of(parser):
             assert names.split()[0] in text or names in ("target", "table")
     commands = set(re.findall(r"^ +%assistant (\w+)", text, re.MULTILINE))
-    assert commands == {"connect", "status", "new", "history", "help"}
+    assert commands == set(COMMANDS)
 
 
 def test_the_help_command_shows_the_same_text(shell: InteractiveShell) -> None:
@@ -340,3 +343,179 @@ def test_a_run_that_waits_goes_on_when_it_is_joined_with_its_function(shell: Int
 def test_a_run_to_join_has_to_be_named_well(shell: InteractiveShell, line: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         run(shell, f"%run_stream {line}")
+
+
+# --- errors ----------------------------------------------------------------------------------------
+
+
+def seen(shell: InteractiveShell, cell: str) -> list[str]:
+    """The lines that a person sees of a cell that fails."""
+    with capture_output() as captured:
+        assert not shell.run_cell(cell).success
+    return [line for line in (captured.stdout + captured.stderr).splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(
+    ("cell", "meant"),
+    [
+        ("%%assistant --modle x\nhi", "--model"),
+        ("%%assistant --bakground=x\nhi", "--background"),
+        ("%run_stream --jion run_1", "--join"),
+        ("%%assistant --view statick\nhi", "static"),
+        ("%assistant history runns", "runs"),
+        ("%assistant connect --engin guide", "--engine"),
+        ("%%assistant -t calculater\nhi", "calculator"),
+        ("%%assistant --json-schema persn\nhi", "person"),
+        ("%%assistant --thread answr\nhi", "answer"),
+        ("%%assistant --vars\n{persn}", "{person}"),
+    ],
+)
+def test_what_is_misspelt_gets_a_suggestion(shell: InteractiveShell, cell: str, meant: str) -> None:
+    shell.user_ns.update(person={}, answer=RunResult(RunState()))
+    with pytest.raises(UsageError, match=rf"Did you mean {re.escape(meant)}\?"):
+        run(shell, cell)
+
+
+@pytest.mark.parametrize(
+    ("language", "usage", "kind"),
+    [
+        ("zh", "用法错误：", "找不到对象："),
+        ("ja", "使い方の誤り：", "見つかりません："),
+        ("en", "unrecognized", "NotFound"),
+    ],
+)
+def test_errors_begin_in_the_language_of_the_reader(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, language: str, usage: str, kind: str
+) -> None:
+    monkeypatch.setenv("DASHNB_LANGUAGE", language)
+    assert seen(shell, "%%assistant --modle x\nhi")[0].startswith(f"UsageError: {usage}")
+    lines = seen(shell, "%run_stream thread_nowhere")
+    assert lines[0].startswith(kind)
+    assert any(line.startswith("NotFoundError: HTTP 404") for line in lines)
+    assert len(lines) <= 4
+
+
+def test_settings_that_are_wrong_are_explained_in_the_language_of_the_locale(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASHNB_VIEW", "loud")
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert seen(shell, "%%assistant\nhi")[0].startswith("配置错误")
+
+
+def test_debug_shows_the_whole_traceback(shell: InteractiveShell) -> None:
+    short, long = (seen(shell, f"%run_stream thread_nowhere{debug}") for debug in ("", " --debug"))
+    assert len(short) <= 3
+    assert "Traceback" in "".join(long)
+    assert "names.py" in "".join(long)
+    assert "NotFoundError" in long[-2] + long[-1]
+    assert len(seen(shell, "%run_stream thread_nowhere")) == len(short)  # only where it was asked for
+
+
+@pytest.mark.parametrize(
+    ("error", "model", "hints"),
+    [
+        (NotFoundError("none", status_code=404, code="ModelNotFound"), "qwen-plsu", ["Did you mean qwen-plus?"]),
+        (BadRequestError("The model qwen-mx is unknown", status_code=400), "qwen-mx", ["Did you mean qwen-max?"]),
+        (
+            RunError("failed: ModelNotFound", state=RunState(), code="ModelNotFound"),
+            "qwen-trubo",
+            ["Did you mean qwen-turbo?"],
+        ),
+        (NotFoundError("no thread", status_code=404), "qwen-plsu", []),
+        (ServerError("the model failed", status_code=500), "qwen-plsu", []),
+        (NotFoundError("none", status_code=404, code="ModelNotFound"), "qwen-plus", []),
+        (NotFoundError("none", status_code=404, code="ModelNotFound"), None, []),
+    ],
+)
+def test_an_error_about_a_model_suggests_one(error: Any, model: str | None, hints: list[str]) -> None:
+    hint_model(error, model)
+    assert getattr(error, "__notes__", []) == hints
+    assert all(hint in "".join(error._render_traceback_()) for hint in hints)
+
+
+# --- recordings ------------------------------------------------------------------------------------
+
+
+def test_a_cell_is_recorded_and_answered_again_from_the_file(shell: InteractiveShell, tmp_path: Path) -> None:
+    file = tmp_path / "demo.jsonl"
+    run(shell, "%%assistant -o before\nWhat is 2 + 3?")
+    run(shell, f"%%assistant --record {file} -o one\nWhat is 3 + 4?")
+    run(shell, "%%assistant -o after\nWhat is 4 + 5?")
+    before, one, after = (shell.user_ns[name] for name in ("before", "one", "after"))
+    assert before.thread_id == one.thread_id == after.thread_id
+    assert before.assistant_id == one.assistant_id
+    run(shell, "%assistant connect local --database :memory:")
+    for line in ("--speed 1000", ""):
+        _, shown = run(shell, f"%%assistant --replay {file} {line} -o two\nWhat is 3 + 4?")
+        assert "equals 7" in shown
+        assert (shell.user_ns["two"].id, shell.user_ns["two"].text) == (one.id, one.text)
+    with pytest.raises(DashnbError, match="cassette"):
+        run(shell, f"%%assistant --replay {file}\nWhat is 5 + 6?")
+    _, shown = run(shell, f"%run_stream --replay {file} -o three")
+    assert shell.user_ns["three"].text == one.text
+    assert "equals 7" in shown
+    # The notebook's own conversation knows nothing of it.
+    run(shell, "%%assistant -o own\nWhat is 2 + 3?")
+    assert shell.user_ns["own"].thread_id != one.thread_id
+
+
+def test_a_recorded_run_stream_uses_the_thread_that_is_named(shell: InteractiveShell, tmp_path: Path) -> None:
+    file = tmp_path / "demo.jsonl"
+    run(shell, "%%assistant -o one\nWhat is 2 + 3?")
+    thread = shell.user_ns["one"].thread_id
+    run(shell, f"%%run_stream {thread} --record {file} -o two\nWhat is 3 + 4?")
+    assert shell.user_ns["two"].thread_id == thread
+    run(shell, f"%%run_stream --replay {file} -o three\nWhat is 3 + 4?")
+    assert shell.user_ns["three"].text == shell.user_ns["two"].text
+
+
+def test_a_recording_of_a_stream_answers_a_cell_too(shell: InteractiveShell) -> None:
+    _, shown = run(shell, f"%%assistant --replay {TRANSCRIPTS / 'run-plain.sse'} -o seen\nHello")
+    assert shell.user_ns["seen"].status == "completed"
+    assert shell.user_ns["seen"].text.split()[0] in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ("--replay nowhere.jsonl", ConfigurationError, "cannot be read"),
+        ("--speed 2", UsageError, "--speed is for --replay"),
+        ("--replay a --record b", UsageError, "exclude each other"),
+        ("--replay a --speed 0", UsageError, "invalid speed value"),
+    ],
+)
+def test_a_recording_has_to_be_named_well(shell: InteractiveShell, options: str, error: Any, said: str) -> None:
+    for cell in (f"%%assistant {options}\nhi", f"%run_stream thread_1 {options}"):
+        with pytest.raises(error, match=said):
+            run(shell, cell)
+
+
+# --- approval --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("answers", "output"), [(["y"], "789076524"), (["n", "too big"], "too big")])
+def test_a_person_is_asked_about_a_tool_that_asks_first(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, answers: list[str], output: str
+) -> None:
+    said = iter(answers)
+    monkeypatch.setattr("builtins.input", lambda _: next(said))
+    run(
+        shell,
+        "import dashnb\n@dashnb.tool(approval='ask')\ndef big_add(left: int, right: int) -> int:\n"
+        '    "Add two integers."\n    return left + right',
+    )
+    run(shell, "%%assistant -t big_add -o answer\nAdd 87787 to 788988737")
+    (call,) = shell.user_ns["answer"].tool_calls
+    assert output in call.output
+
+
+def test_a_run_that_was_left_waiting_goes_on_by_a_command(shell: InteractiveShell) -> None:
+    recording = TRANSCRIPTS / "submit-tool-outputs.sse"
+    run(shell, f"%assistant connect local --engine replay:{recording} --database :memory:")
+    with pytest.raises(RunError, match="get_current_weather"):
+        run(shell, "%%assistant -o parked\nWhat is the weather in Xi'an?")
+    run(shell, 'def get_current_weather(location: str) -> str:\n    "The weather."\n    return "rain"')
+    run(shell, "%assistant continue -t get_current_weather --approve -o answer")
+    assert shell.user_ns["answer"].id == shell.user_ns["parked"].id
+    assert shell.user_ns["answer"].status == "completed"

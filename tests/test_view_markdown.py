@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from html import escape
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dashnb.view.markdown import MARKDOWN_AT_MOST, to_html
+from dashnb.view.text import whole_characters
 from view_support import HOSTILE, assert_harmless, text_of
 
 
@@ -197,7 +199,7 @@ def test_code_in_colours_stays_text(language: str, text: str) -> None:
     code = re.sub("[`\0\r]", "", text)
     html = to_html(f"````{language}\n{code}\n````")
     assert_harmless(html)
-    assert text_of(html) == code.rstrip("\n") + "\n"
+    assert text_of(html) == whole_characters(code).rstrip("\n") + "\n"
 
 
 def test_task_lists_show_boxes() -> None:
@@ -253,3 +255,77 @@ def test_plain_words_are_all_kept(text: str) -> None:
 
 def test_an_item_whose_only_link_is_dropped_is_empty() -> None:
     assert "<li" in to_html("- [](foo)")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"\unicode[x;background:url(a)]{41}",
+        r"\mmlToken{mi}[mathsize=x]{x}",
+        r"\href{x}{y}",
+        r"\htmlId{x}{y}",
+        r"\def\x{y}",
+        r"\renewcommand{\x}{y}",
+        r"\csname def\endcsname",
+        r"\color{red;background:x}{x}",
+        r"\bbox[background:x]{x}",
+        r"\enclose{box}[mathcolor=x]{y}",
+        r"\begin{evil}x\end{evil}",
+        r"\begin {matrix }x\end{matrix}",
+        "{" * 26 + "x" + "}" * 26,
+        r"\left(" * 26 + "x" + r"\right)" * 26,
+        r"{\right{" * 20,
+        "{x}" * 401,
+    ],
+)
+def test_a_formula_that_is_more_than_mathematics_is_words(formula: str) -> None:
+    html = to_html(f"So ${formula}$ holds.")
+    assert text_of(html).strip() == f"So ${formula}$ holds."
+    assert "<span>$</span>" in html
+    assert not re.search(r"<span>\$[^<]", html)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"\frac{1}{\sqrt[3]{x}} \in [0, 1]",
+        r"\begin{pmatrix} a & b \\ c & d \end{pmatrix}",
+        r"\begin{cases} x & \text{if } y: z \\ 0 & \text{else} \end{cases}",
+        r"\begin{align*} a &= b \end{align*}",
+        r"\left\{ x \mid \leftarrow y \right\}",
+        r"\color{red}{x} \textcolor{#ff0000}{y} \colorbox{yellow}{z}",
+        r"\bbox[yellow, 5px]{x} \cancel{x}",
+        r"\text{let } \preceq \overset{\text{def}}{=}",
+        r"\ce{H2O} \operatorname{argmax}_{\theta}",
+    ],
+)
+def test_a_formula_of_mathematics_passes_through(formula: str) -> None:
+    assert f"<span>${escape(formula)}$</span>" in to_html(f"So ${formula}$ holds.")
+
+
+def test_a_backslash_in_words_stands_apart() -> None:
+    assert r"<span>\</span>begin{equation}x<span>\</span>end{equation}" in to_html(r"\begin{equation}x\end{equation}")
+
+
+def test_half_a_character_in_an_address_is_replaced() -> None:
+    assert 'href="https://a.example/%EF%BF%BD"' in to_html("[x](https://a.example/\ud83d)")
+
+
+def test_emphasis_nests_forty_deep_and_then_stays_words() -> None:
+    html = to_html("*a " * 2400 + "a* " * 2400)
+    assert html.count("<em>") == html.count("</em>") == 40
+
+
+def test_a_paragraph_of_a_thousand_brackets_is_words() -> None:
+    assert "<a " not in to_html("[" * 1001 + "x" + "](https://a.example)" * 1001)
+    assert "<a " in to_html("[" * 10 + "x" + "](https://a.example)" * 10)
+
+
+@pytest.mark.parametrize("text", ["x" * 1000, "。" * 1000, "*。*" * 1000, "`x`-" * 500, "`" + "x" * 1000 + "`"])
+def test_a_line_may_break_within_what_has_no_blanks(text: str) -> None:
+    assert 3 <= to_html(text).count("<wbr") <= 6
+
+
+@pytest.mark.parametrize("text", ["word " * 300, "漢字、かな。" * 300, "- a\n" * 300])
+def test_a_text_that_breaks_by_itself_is_left_alone(text: str) -> None:
+    assert "<wbr" not in to_html(text)

@@ -15,8 +15,8 @@ from dashnb.protocol.state import RunState
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").iterdir())
 
-_STYLED = ["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "li", "blockquote", "hr", "br", "table", "thead", "tbody"]
-_STYLED += ["tr", "th", "td", "pre", "span", "summary", "strong", "em", "s"]
+_STYLED = ["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "li", "blockquote", "hr", "br", "wbr", "table", "thead"]
+_STYLED += ["tbody", "tr", "th", "td", "pre", "span", "summary", "strong", "em", "s"]
 _ALLOWED: dict[str, set[str]] = {
     **{name: {"style"} for name in _STYLED},
     "ol": {"style", "start"},
@@ -29,7 +29,7 @@ _ALLOWED: dict[str, set[str]] = {
     "circle": {"cx", "cy", "r", "fill"},
     "path": {"d", "fill", "stroke", "stroke-width", "stroke-linecap", "stroke-linejoin"},
 }
-_VOID = {"hr", "br", "img"}
+_VOID = {"hr", "br", "wbr", "img"}
 _PICTURE = re.compile(r"(?i)https://|data:image/(png|jpeg|gif|webp);base64,[a-z0-9+/=]+$")
 
 _TAGS = ["<script>", "</script>", "<img src=x onerror=alert(1)>", "<!--", "-->", "</div>", "</details>", "<a:b>"]

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, get_args
 from IPython.core.error import UsageError
 
 from dashnb.errors import DashnbError, RunError, StoreError
+from dashnb.keys import PLACES, ask_and_keep
 from dashnb.magics import resuming
 from dashnb.magics.arguments import _Parser, cell_parser, connect_parser, history_parser, near, parse
+from dashnb.magics.continuing import rule
 from dashnb.magics.conversation import Conversation
 from dashnb.magics.conversations import (
     Talk,
@@ -31,7 +33,7 @@ from dashnb.magics.names import find_tools
 from dashnb.magics.status import status, summary
 from dashnb.protocol.objects import Run
 from dashnb.session.busy import Busy
-from dashnb.settings import Settings
+from dashnb.settings import Settings, config_file
 from dashnb.view.modes import MODES
 
 if TYPE_CHECKING:
@@ -70,7 +72,10 @@ def _connect(magics: AssistantMagics, line: str) -> None:
     Choose where to connect; the settings decide what is left out.
     """
     options = parse(connect_parser(), line)
-    given = {"engine": options.engine, "database": options.database, "workspace": options.workspace}
+    given: dict[str, Any] = {name: getattr(options, name) for name in ("engine", "database", "workspace")}
+    known = magics.conversation.settings
+    if known.source("api_key") == "argument":  # a key for this session, from %assistant key
+        given["api_key"] = known.api_key
     conversation = Conversation(Settings.load(**given), options.target)
     _ = conversation.client  # what cannot be opened is said now, and the old connection stays
     magics.connect(conversation)
@@ -106,6 +111,20 @@ def _help(magics: AssistantMagics, line: str) -> None:
     """
     asked = line.strip()
     _say(inspect.getdoc(_command(asked)) or "" if asked else inspect.cleandoc(type(magics).assistant.__doc__ or ""))
+
+
+def _key(magics: AssistantMagics, line: str) -> None:
+    """%assistant key [session|keyring|file]
+
+    Ask for the cloud's key, unseen, and connect with it; it is in no cell, output or history. It is kept for
+    this session only, in the system's keyring, or in the config file.
+    """
+    parser = _parser("key")
+    parser.add_argument("where", nargs="?", choices=PLACES, default="session", help="where it is kept")
+    found = ask_and_keep(parse(parser, line).where, file=config_file())
+    conversation = Conversation(Settings.load(api_key=found.secret))
+    magics.connect(conversation)
+    _say(f"The key is kept: {found.source}. {summary(conversation)}")
 
 
 # --- several conversations ---------------------------------------------------------------------
@@ -241,6 +260,23 @@ def _busy(magics: AssistantMagics, line: str) -> None:
         conversation.talk.busy = way
         conversation.remember(conversation.talk)
     _say(f"A run that is in the way of the next question {_WAYS[conversation.talk.busy or 'raise']}.")
+
+
+def _continue(magics: AssistantMagics, line: str) -> None:
+    """%assistant continue [--approve | --deny [REASON]] [-t NAMES] [-o NAME] [--view VIEW]
+
+    Go on with the run that waits for functions. A person is asked about calls of tools that ask first, unless
+    --approve or --deny says it for all of them. After a restart of the kernel the functions are given by -t.
+    """
+    parser = _parser("continue")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--approve", action="store_true", help="approve every call")
+    either.add_argument("--deny", nargs="?", const="", metavar="REASON", help="deny every call")
+    parser.add_argument("-t", "--tools", metavar="NAMES", action="append", default=[], help="the functions")
+    parser.add_argument("-o", "--output", metavar="NAME", help="the variable that gets the run")
+    parser.add_argument("--view", choices=MODES, help="how the run is shown")
+    options = parse(parser, line)
+    magics.go_on(options, rule(options.approve, options.deny))
 
 
 # --- after a restart ---------------------------------------------------------------------------
@@ -393,6 +429,7 @@ def _command(name: str) -> Command:
 COMMANDS: dict[str, Command] = {
     "connect": _connect,
     "status": _status,
+    "key": _key,
     "new": _new,
     "use": _use,
     "list": _list,
@@ -400,6 +437,7 @@ COMMANDS: dict[str, Command] = {
     "rewind": _rewind,
     "regenerate": _regenerate,
     "resume": _resume,
+    "continue": _continue,
     "busy": _busy,
     "history": _history,
     "help": _help,

@@ -22,6 +22,7 @@ from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import Assistant, Message, Run, Thread
 from dashnb.protocol.requests import PAGE_LIMIT
 from dashnb.protocol.state import RunState
+from dashnb.session.approval import Ask, Policy
 from dashnb.session.busy import Busy, is_left_behind
 from dashnb.session.connection import Connection, open_client, plan
 from dashnb.session.session import Session
@@ -99,6 +100,7 @@ class Conversation:
         model: str | None = None,
         instructions: str | None = None,
         tools: Iterable[Any] = (),
+        approve: Policy | Ask = "deny",
     ) -> Session:
         """A session on the current thread. Its assistant is the one named, else the conversation's own."""
         return Session(
@@ -110,6 +112,7 @@ class Conversation:
             thread=self._own_thread(),
             ledger=self.ledger,
             busy=self._decide,
+            approve=approve,
         )
 
     def watch(self, state: RunState) -> None:

@@ -31,6 +31,7 @@ from dashnb.settings import Settings
 
 if TYPE_CHECKING:
     from dashnb.magics.conversation import Conversation
+    from dashnb.session.session import Session
 
 # Keys of a thread's metadata.
 NAME = "dashnb_name"
@@ -60,6 +61,7 @@ class Talk:
         name: Its name, ``""`` if it has none.
         busy: What to do when another run is in the way; None for the usual.
         left: The runs that were begun here and may be left behind unfinished.
+        waiting: The session whose last run waits for a person's decision, or None.
     """
 
     thread: Thread | None = None
@@ -67,6 +69,7 @@ class Talk:
     name: str = ""
     busy: Busy | None = None
     left: list[RunState] = field(default_factory=list)
+    waiting: Session | None = None
 
     @property
     def title(self) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dashnb.errors import NotFoundError, RunInterrupted
-from dashnb.local.models.replay import read_recording
-from dashnb.protocol.events import RunEvent
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import ABANDONED, RunState
 from dashnb.session.connection import Connection
 from dashnb.session.session import Session
-from dashnb.view import Heading, make_view, surroundings
+from dashnb.view import Heading, View, make_view, surroundings
 from dashnb.view.pictures import Gallery
+
+if TYPE_CHECKING:
+    from dashnb.view.widget import Decider
 
 ENGINE_LABELS = {
     "guide": "guide · rules, no language model",
@@ -54,8 +55,9 @@ def show(
     *,
     mode: str,
     keep_pictures: bool = False,
-) -> None:
-    """Show a run from its first event to its end.
+    decider: Decider | None = None,
+) -> View:
+    """Show a run from its first event to its end, and return what shows it.
 
     Args:
         states: The run's state after each event; leaving it cancels the run.
@@ -63,6 +65,7 @@ def show(
         heading: What stands above the answer.
         mode: How to show it; ``auto`` decides by where it runs.
         keep_pictures: True to fetch the pictures that tools made, so that they outlast their links.
+        decider: Whom a person tells what to do about calls of functions, where a view can ask.
 
     Raises:
         RunInterrupted: A person stopped the run; what arrived is shown and kept.
@@ -72,7 +75,7 @@ def show(
     chosen = place.choose(mode)
     # What a notebook keeps must not differ from run to run, so seconds are only for a terminal, and for
     # the live view, which shows them by itself.
-    view = make_view(chosen, gallery=Gallery() if keep_pictures else None)
+    view = make_view(chosen, gallery=Gallery() if keep_pictures else None, decider=decider)
     view.begin(replace(heading, watched=not place.in_kernel))
     try:
         with closing(states):
@@ -82,25 +85,10 @@ def show(
         raise RunInterrupted(_interrupted(state), state=state) from None
     finally:
         view.finish(state)
+    return view
 
 
 def _interrupted(state: RunState) -> str:
     if state.status == ABANDONED:
         return f"Stopped; the run {state.id} was not cancelled, and may go on at the service.\nWhat arrived is kept."
     return "Stopped; the run was cancelled.\nWhat arrived is kept, and the thread takes the next question."
-
-
-def replayed(path: Path, state: RunState) -> Generator[RunState, None, None]:
-    """The state of a recorded run after each of its events.
-
-    Raises:
-        ConfigurationError: The file cannot be read.
-        ProtocolError: It is no recording.
-    """
-    return _applied(read_recording(path), state)
-
-
-def _applied(events: list[RunEvent], state: RunState) -> Generator[RunState, None, None]:
-    for event in events:
-        state.apply(event)
-        yield state

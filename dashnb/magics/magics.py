@@ -7,21 +7,23 @@ Bad arguments raise `UsageError`, failures raise `DashnbError`: either way the c
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
-from pathlib import Path
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from dashnb.errors import DashnbError
+
 if TYPE_CHECKING:
+    from dashnb.magics.asking import Asking
+    from dashnb.magics.background import BackgroundRun
     from dashnb.magics.conversation import Conversation
-    from dashnb.protocol.state import RunState
-    from dashnb.session.session import Session
-    from dashnb.view import Heading
+    from dashnb.session.approval import Ask
 
 MAGICS = ("assistant", "run_stream")
+CLOSING_SECONDS = 5.0  # to wait for a run in the background that was told to stop
 
 
 @magics_class
@@ -31,7 +33,9 @@ class AssistantMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.replaced: dict[str, dict[str, Any]] = {}
+        self.completes: Any = None
         self._conversation: Conversation | None = None
+        self._going: list[BackgroundRun] = []
 
     @no_var_expand
     @line_cell_magic
@@ -51,24 +55,55 @@ class AssistantMagics(Magics):
             -o, --output NAME         the variable that gets the run
             --view auto|widget|update|static|text
                                       how the run is shown
+            --vars                    put variables in place of their {names} in the text
+            --json-schema SCHEMA      ask for JSON that fits a variable (a dict, a model, a dataclass)
+                                      or a .json file; the variable of -o has it as .parsed
+            --record FILE             keep what is sent and answered for this cell in a file
+            --replay FILE             answer from a recording; nothing is sent
+            --speed N                 how many times as fast as recorded; at once if left out
+            --debug                   show the whole traceback of an error
             --thread THREAD           a thread's id or variable, to go on with it
             --new                     begin a new thread
+            --background NAME         go on with other cells while it runs; the variable that gets the
+                                      run, with .done, .wait(seconds) and .cancel()
 
         Commands of ``%assistant``:
 
             %assistant connect [local|cloud|cloud-intl|URL] [--engine NAME] [--database FILE] [--workspace ID]
+            %assistant key [session|keyring|file]
+                                      ask for the cloud's key, unseen, and connect with it
             %assistant status         where we are connected, why, and who answers
-            %assistant new            begin a new thread
+            %assistant new [NAME]     begin a new thread, as a named conversation if there is a name
+            %assistant use NAME|THREAD
+                                      go on with another conversation
+            %assistant list [--limit N]
+                                      the conversations
+            %assistant fork [NAME] [--at N]
+                                      go on with a copy of the conversation up to its N-th question
+            %assistant rewind [N]     forget the last N questions; the earlier thread stays
+            %assistant regenerate [OPTIONS of %%assistant]
+                                      ask the last question again
+            %assistant resume [FILE.ipynb|NAME|THREAD]
+                                      go on where the notebook was before the kernel restarted
+            %assistant continue [--approve | --deny [REASON]]
+                                      go on with the run that waits for functions
+            %assistant busy [wait|cancel|raise]
+                                      what the next question does about another run that is under way
             %assistant history [runs|steps|messages|threads|tool_calls] [--limit N]
-            %assistant help           this text
+                                      what was kept, as a table
+            %assistant help [COMMAND] this text, or that of a command
 
-        The text of the cell is sent as it stands: braces and dollar signs mean nothing in it.
+        The text of the cell is sent as it stands: braces and dollar signs mean nothing in it. With ``--vars``,
+        ``{name}`` is the variable of that name, a table as Markdown; ``{{name}}`` is the name in braces,
+        and all other braces stay.
         """
-        if cell is not None:
-            return self._ask(line, cell)
-        from dashnb.magics.commands import run_command
+        with self._explained(line):
+            if cell is not None:
+                self._ask(line, cell)
+                return None
+            from dashnb.magics.commands import run_command
 
-        return run_command(self, line)
+            return run_command(self, line)
 
     @no_var_expand
     @line_cell_magic
@@ -92,31 +127,18 @@ class AssistantMagics(Magics):
             -o, --output NAME         the variable that gets the run
             --view auto|widget|update|static|text
                                       how the run is shown
+            --vars                    put variables in place of their {names} in the text
+            --json-schema SCHEMA      ask for JSON that fits a variable (a dict, a model, a dataclass)
+                                      or a .json file; the variable of -o has it as .parsed
+            --record FILE             keep what is sent and answered for this cell in a file
+            --replay FILE             answer from a recording; nothing is sent
+            --speed N                 how many times as fast as recorded; at once if left out
+            --debug                   show the whole traceback of an error
             --join RUN                show a run that is under way or over, by its id or variable
             --thread THREAD           the same as THREAD, for --join
-            --replay FILE             show a recorded stream; nothing is sent
         """
-        from dashnb.magics.arguments import parse, run_parser
-        from dashnb.magics.names import find_thread
-
-        options = parse(run_parser(), line)
-        if options.thread and options.of_thread:
-            raise UsageError("%run_stream takes one thread: THREAD, or --thread THREAD.")
-        options.thread = options.thread or options.of_thread
-        if options.replay and options.join:
-            raise UsageError("--replay and --join exclude each other.")
-        if options.replay:
-            self._replay(options)
-            return
-        if options.join:
-            self._join(options, cell)
-            return
-        if options.thread:
-            self.conversation.thread = find_thread(options.thread, self._variables, self.conversation.client)
-        elif self.conversation.thread is None:
-            raise UsageError("%run_stream needs a thread: its id, or a variable that holds one. See %run_stream?")
-        session = self._session(options)
-        self._show(session.run() if cell is None else session.stream(_message(cell)), session, options)
+        with self._explained(line):
+            self._run_stream(line, cell)
 
     @property
     def conversation(self) -> Conversation:
@@ -128,104 +150,105 @@ class AssistantMagics(Magics):
             self._conversation = Conversation(Settings.load())
         return self._conversation
 
+    @property
+    def opened(self) -> Conversation | None:
+        """The current conversation if there is one; asking for it opens nothing."""
+        return self._conversation
+
     def connect(self, conversation: Conversation) -> None:
         """Go on with another conversation, and close the one before."""
         self.close()
         self._conversation = conversation
 
     def close(self) -> None:
-        """Close what the magics opened."""
+        """Close what the magics opened, and stop what still runs in the background."""
+        for work in self._going:
+            work.cancel()
+        for work in self._going:
+            with suppress(DashnbError):
+                work.wait(CLOSING_SECONDS)
+        self._going.clear()
         if self._conversation is not None:
             self._conversation.close()
             self._conversation = None
 
-    # --- runs ------------------------------------------------------------------------------
+    def go_on(self, options: argparse.Namespace, ask: Ask | None) -> None:
+        """Go on with the run that waits for functions.
+
+        Args:
+            options: What the line says: ``tools``, ``output`` and ``view``.
+            ask: Decides about the calls; None to ask the person.
+        """
+        from dashnb.magics.arguments import cell_parser, parse
+
+        usual = parse(cell_parser(), "")
+        usual.join = None
+        self._asking(argparse.Namespace(**{**vars(usual), **vars(options)})).go_on(ask)
+
+    # --- cells -----------------------------------------------------------------------------
 
     def _ask(self, line: str, cell: str) -> None:
         from dashnb.magics.arguments import cell_parser, parse
-        from dashnb.magics.names import find_thread
 
         options = parse(cell_parser(), line)
-        text = _message(cell)
-        if options.new and options.thread:
-            raise UsageError("--new and --thread exclude each other.")
-        if options.new:
-            self.conversation.begin()
-        if options.thread:
-            self.conversation.thread = find_thread(options.thread, self._variables, self.conversation.client)
-        session = self._session(options)
-        self._show(session.stream(text), session, options)
+        options.join = None
+        text = self._text(cell, options)
+        self._asking(options).ask(text)
 
-    def _session(self, options: argparse.Namespace) -> Session:
-        from dashnb.magics.names import find_assistant, find_tools
+    def _run_stream(self, line: str, cell: str | None) -> None:
+        from dashnb.magics.arguments import parse, run_parser
 
-        conversation = self.conversation
-        if options.output and not options.output.isidentifier():
-            raise UsageError(f"-o needs the name of a variable, not {options.output!r}.")
-        tools = find_tools(options.tools, self._variables)
-        named = options.assistant
-        assistant = find_assistant(named, self._variables, conversation.client) if named else None
-        return conversation.session(
-            assistant=assistant, model=options.model, instructions=options.instructions, tools=tools
-        )
+        options = parse(run_parser(), line)
+        options.new = options.background = None
+        if options.thread and options.of_thread:
+            raise UsageError("%run_stream takes one thread: THREAD, or --thread THREAD.")
+        options.thread = options.thread or options.of_thread
+        if options.vars and cell is None:
+            raise UsageError("--vars is for the text of a cell: %%run_stream.")
+        asking = self._asking(options)
+        if options.replay and cell is None:
+            asking.show_recording()
+        elif options.join:
+            asking.join(cell)
+        elif not (options.thread or options.replay or self.conversation.thread):
+            raise UsageError("%run_stream needs a thread: its id, or a variable that holds one. See %run_stream?")
+        else:
+            asking.ask(None if cell is None else self._text(cell, options))
 
-    def _show(self, states: Generator[RunState, None, None], session: Session, options: argparse.Namespace) -> None:
-        from dashnb.magics.display import heading_of
+    def _asking(self, options: argparse.Namespace) -> Asking:
+        from dashnb.magics.asking import Asking
 
-        heading = heading_of(self.conversation.connection, session)
-        self._keep(session.runs[-1], options)
-        self.conversation.watch(session.runs[-1])
-        self._watch(states, session.runs[-1], heading, options)
+        return Asking(self.conversation, options, self._variables, self._going)
 
-    def _join(self, options: argparse.Namespace, cell: str | None) -> None:
-        from dashnb.magics.display import heading_of_run
-        from dashnb.magics.names import find_run, find_thread
+    def _text(self, cell: str, options: argparse.Namespace) -> str:
+        """The message that a cell holds."""
+        text = cell.strip()
+        if options.vars:
+            from dashnb.magics.recordings import secrets_of
+            from dashnb.magics.variables import fill_in
 
-        if cell is not None or options.assistant or options.model or options.instructions:
-            raise UsageError("--join shows a run that has begun: it takes no text, and none of -a, -m and -i.")
-        conversation, variables = self.conversation, self._variables
-        thread = find_thread(options.thread, variables, conversation.client) if options.thread else None
-        run = find_run(options.join, variables, thread, conversation)
-        conversation.thread = thread or conversation.client.threads.retrieve(run.thread_id)
-        options.assistant = run.assistant_id
-        session = self._session(options)
-        states = session.join(run.id)
-        self._keep(session.runs[-1], options)
-        heading = heading_of_run(conversation.connection, session, run)
-        self._watch(states, session.runs[-1], heading, options)
+            secrets = [secret for secret in secrets_of(self.conversation.settings) if secret]
+            text = fill_in(text, self._variables, secrets=secrets).strip()
+        if not text:
+            raise UsageError("the cell is empty: write the message below the first line.")
+        return text
 
-    def _replay(self, options: argparse.Namespace) -> None:
-        from dashnb.magics.display import replayed
-        from dashnb.protocol.state import RunState
-        from dashnb.view import Heading
+    def _explained(self, line: str) -> AbstractContextManager[None]:
+        from dashnb.magics.explanations import explained
 
-        state = RunState()
-        states = replayed(Path(options.replay), state)
-        self._keep(state, options)
-        self._watch(states, state, Heading(engine="replay"), options)
+        assert self.shell is not None
+        return explained(self.shell, self._language, debug="--debug" in line.split())
 
-    def _watch(
-        self,
-        states: Generator[RunState, None, None],
-        state: RunState,
-        heading: Heading,
-        options: argparse.Namespace,
-    ) -> None:
+    def _language(self) -> str:
         import os
-        from dataclasses import replace
 
-        from dashnb.magics.display import show
         from dashnb.view.languages import choose_language
 
-        settings = self.conversation.settings
-        language = choose_language(settings.language, os.environ)
-        shown = replace(heading, language=language)
-        show(states, state, shown, mode=options.view or settings.view, keep_pictures=settings.keeps_pictures)
-
-    def _keep(self, state: RunState, options: argparse.Namespace) -> None:
-        # Before the run, so that the variable holds what arrived if it fails.
-        if options.output:
-            self._variables[options.output] = state
+        try:
+            requested = self.conversation.settings.language
+        except DashnbError:  # the settings themselves are what is wrong
+            requested = "auto"
+        return choose_language(requested, os.environ)
 
     @property
     def _variables(self) -> dict[str, Any]:
@@ -240,6 +263,11 @@ def register(shell: InteractiveShell) -> None:
     for kind, known in shell.magics_manager.magics.items():
         magics.replaced[kind] = {name: known[name] for name in MAGICS if name in known}
     shell.register_magics(magics)
+    if shell.Completer is not None:
+        from dashnb.magics.completion import matcher
+
+        magics.completes = matcher(magics)
+        shell.Completer.custom_matchers.append(magics.completes)
 
 
 def unregister(shell: InteractiveShell) -> None:
@@ -251,11 +279,6 @@ def unregister(shell: InteractiveShell) -> None:
         for name in MAGICS:
             known.pop(name, None)
         known.update(magics.replaced.get(kind, {}))
+    if shell.Completer is not None and magics.completes in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(magics.completes)
     magics.close()
-
-
-def _message(cell: str) -> str:
-    text = cell.strip()
-    if not text:
-        raise UsageError("the cell is empty: write the message below the first line.")
-    return text

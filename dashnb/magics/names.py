@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from dashnb.magics.arguments import near
 from dashnb.protocol.objects import Assistant, Run, Thread
 from dashnb.protocol.state import RunState
+from dashnb.session.result import RunResult
 from dashnb.session.session import Session
 from dashnb.session.tools import FunctionTool
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from dashnb.client.client import Client
     from dashnb.magics.conversation import Conversation
 
+# Models that the documentation names; others are taken as well, the service knows best.
+KNOWN_MODELS = (
+    "qwen-max",
+    "qwen-max-latest",
+    "qwen-plus",
+    "qwen-plus-latest",
+    "qwen-turbo",
+    "qwen-turbo-latest",
+    "qwen-long",
+)
 # The built-in tools that the documentation names; a plugin's id passes as it is when it looks like one.
 BUILT_IN_TOOLS = (
     "calculator",
@@ -49,7 +60,7 @@ def find_assistant(word: str, variables: Mapping[str, Any], client: Client) -> A
         if assistant.name == word:
             return assistant
         names.append(assistant.name)
-    raise UsageError(f"there is no assistant {word!r}: no variable, id or name.{_near(word, names)}")
+    raise UsageError(f"there is no assistant {word!r}: no variable, id or name.{near(word, names)}")
 
 
 def find_thread(word: str, variables: Mapping[str, Any], client: Client) -> Thread:
@@ -62,12 +73,14 @@ def find_thread(word: str, variables: Mapping[str, Any], client: Client) -> Thre
     value = variables.get(word)
     if isinstance(value, Session):
         value = value.thread
+    if isinstance(value, (RunResult, RunState)):
+        value = value.thread_id
     named = value.id if isinstance(value, Thread) else value if isinstance(value, str) else word
     if named.startswith("thread_"):
         return client.threads.retrieve(named)
-    known = [name for name, held in variables.items() if isinstance(held, (Thread, Session))]
+    known = [name for name, held in variables.items() if isinstance(held, (Thread, Session, RunResult))]
     raise UsageError(
-        f"there is no thread {word!r}: give a thread's id or a variable that holds one.{_near(word, known)}"
+        f"there is no thread {word!r}: give a thread's id or a variable that holds one.{near(word, known)}"
     )
 
 
@@ -83,13 +96,15 @@ def find_run(word: str, variables: Mapping[str, Any], thread: Thread | None, con
     value = variables.get(word)
     if isinstance(value, Session) and value.runs:
         value = value.runs[-1]
+    if isinstance(value, RunResult):
+        value = value.state
     named = value.id if isinstance(value, (Run, RunState)) else value if isinstance(value, str) else word
     if thread is None and not isinstance(value, (Run, RunState)):
         thread = conversation.thread
     thread_id = thread.id if thread else getattr(value, "thread_id", "")
     if not named.startswith("run_"):
-        known = [name for name, held in variables.items() if isinstance(held, (Run, RunState))]
-        raise UsageError(f"there is no run {word!r}: give a run's id or a variable that holds one.{_near(word, known)}")
+        known = [name for name, held in variables.items() if isinstance(held, (Run, RunState, RunResult))]
+        raise UsageError(f"there is no run {word!r}: give a run's id or a variable that holds one.{near(word, known)}")
     if not thread_id:
         raise UsageError(f"--join {word} needs the run's thread: add --thread THREAD.")
     return conversation.client.runs.retrieve(named, thread_id=thread_id)
@@ -114,10 +129,5 @@ def _find_tool(word: str, variables: Mapping[str, Any]) -> Any:
     functions = [key for key, held in variables.items() if callable(held) and not key.startswith("_")]
     raise UsageError(
         f"there is no tool {name!r}: give a function of this notebook or a built-in tool "
-        f"({', '.join(BUILT_IN_TOOLS)}).{_near(name, [*BUILT_IN_TOOLS, *functions])}"
+        f"({', '.join(BUILT_IN_TOOLS)}).{near(name, [*BUILT_IN_TOOLS, *functions])}"
     )
-
-
-def _near(word: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(names), n=1)
-    return f" Did you mean {near[0]}?" if near else ""

@@ -26,8 +26,13 @@ _ADDRESS = re.compile(r"(?i)https://[^\s\x00-\x20\"'<>\\]+")
 class Work(Protocol):
     """A run that goes on in the background."""
 
-    done: bool
-    exception: BaseException | None
+    @property
+    def done(self) -> bool:
+        """True if it is over."""
+
+    @property
+    def exception(self) -> BaseException | None:
+        """Why it went wrong, or None."""
 
     def wait(self, timeout: float | None) -> None:
         """Return when it is over; raise WaitTimeout after so many seconds."""

@@ -129,6 +129,11 @@ class Session:
             self._thread = self.client.threads.retrieve(self._thread)
         return self._thread
 
+    @property
+    def functions(self) -> tuple[FunctionTool, ...]:
+        """The Python functions that the assistant may call."""
+        return tuple(self._functions.values())
+
     def ask(self, text: str) -> RunState:
         """The finished run that answers a message: its text, steps, usage and times.
 

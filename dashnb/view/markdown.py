@@ -4,7 +4,8 @@ CommonMark with tables and strikethrough. The text is not trusted: raw HTML stay
 ``http`` and ``https`` only and say where when pointed at, pictures come over ``https`` or are PNG, JPEG,
 GIF or WebP data. A picture over plain ``http`` becomes a link that names its host; of any other link or
 picture the words are kept. Formulas between dollar signs or ``\\(…\\)`` and ``\\[…\\]`` pass through
-untouched for the front end's own typesetting. Code in a known language has colours.
+untouched for the front end's own typesetting if they are nothing but mathematics; others are words.
+Code in a known language has colours.
 
 Chinese, Japanese and Korean: ``**「強調」**の`` is emphasis although CommonMark's rule, made for
 spaced words, says no; a line break between two full-width characters adds no blank.
@@ -13,7 +14,7 @@ spaced words, says no; a line break between two full-width characters adds no bl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from types import MappingProxyType
@@ -22,15 +23,22 @@ from unicodedata import category
 
 from dashnb.view.code import language_of, painted
 from dashnb.view.style import NESTED_LIST, SCROLL, TAGS, tag, text_html
+from dashnb.view.text import whole_characters
+from dashnb.view.tree import UNBROKEN_AT_MOST, may_break
+from dashnb.view.tree import to_html as tree_to_html
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_core import StateCore
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
 MARKDOWN_AT_MOST = 150_000  # characters; what is longer is shown as it is
 _NESTING_AT_MOST = 40
 _FORMULA_AT_MOST = 2000
+_FORMULA_NESTING_AT_MOST = 25
+_FORMULA_GROUPS_AT_MOST = 400
+_BRACKETS_AT_MOST = 1000  # in a paragraph; looking for their links takes the square of their number
 
 _LINK = re.compile(r"(?i)https?://[^\s]")
 _PICTURE = re.compile(r"(?i)https://[^\s]|data:image/(?:png|jpeg|gif|webp);base64,[a-z0-9+/=]+\Z")
@@ -40,6 +48,27 @@ _FULL_WIDTH = re.compile(f"[{_WIDE}]")
 _EAST_ASIAN = re.compile(f"[{_WIDE}\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff]")
 _DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 _FORMULAS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
+# What MathJax and KaTeX know besides mathematics: whatever makes addresses, styles, names and attributes
+# of its argument, shows something else than it says, or gives a command another meaning for the whole
+# page. A list of what is allowed would have to name more than a thousand symbols; this one was made by
+# going through all commands of MathJax, and addresses are refused besides.
+_REFUSED = re.compile(
+    r"""//|\burl\b|\\(?:
+        (?:unicode|char|U|mmlToken|href|url|html\w*|style|class|cssId|data|includegraphics|img|require|input|enclose
+        |toggle|mathtip|texttip|tooltip|label|\w*ref|csname|\w*def|\w*let|\w*newcommand|\w*newenvironment|newcolumntype
+        |providecommand|Declare\w*|Newextarrow|\w*newtagform|usetagform|mathtoolsset|definecolor|fcolorbox)(?![A-Za-z])
+        |[A-Za-z]*color(?:box)?(?![A-Za-z])(?!\s*(?:\[\w+\])?\s*\{[\w\s#.,%-]*\})
+        |bbox(?!\s*(?:\[[\w\s#.,%-]*\])?\s*\{)
+        |[bx]?cancel\s*\[
+        |(?:begin|end)(?![A-Za-z])(?!\s*\{(?:
+            [bBpvV]?(?:small)?matrix|[dr]{0,2}cases|align(?:at|ed|edat)?|x{0,2}alignat|flalign|array|subarray|split
+            |[lr]?gather(?:ed)?|multlined?|multline|equation|eqnarray|CD
+        )\*?\})
+    )""",
+    re.VERBOSE | re.ASCII,
+)
+_GROUPS = re.compile(r"\\(left|right|begin|end)(?![A-Za-z])|\\.|([{}])", re.DOTALL)
+_OPENED_BY = {"}": "{", "right": "left", "end": "begin"}
 _TASK = re.compile(r"\[([ xX])\] ")
 _NO_PICTURES: Mapping[str, str] = MappingProxyType({})
 
@@ -56,12 +85,15 @@ def to_html(text: str, *, context: str = "", pictures: Mapping[str, str] = _NO_P
             elsewhere in it hold for the piece too.
         pictures: What to show in place of pictures, such as a ``data:`` URI, by their URLs.
     """
+    text = whole_characters(text)
     if len(text) > MARKDOWN_AT_MOST:
-        return tag("pre", TAGS["pre"] + ";white-space:pre-wrap", escape(text))
+        return tag("pre", TAGS["pre"] + ";white-space:pre-wrap", tree_to_html(text))
     parser = answer_parser()
-    env: dict[str, Any] = {"pictures": {parser.normalizeLink(url): shown for url, shown in pictures.items()}}
+    env: dict[str, Any] = {
+        "pictures": {parser.normalizeLink(whole_characters(url)): shown for url, shown in pictures.items()}
+    }
     if len(context) <= MARKDOWN_AT_MOST and _DEFINITION.search(context):
-        parser.parse(context, env)
+        parser.parse(whole_characters(context), env)
     tokens = _dressed(parser.parse(text, env))
     return cast(str, parser.renderer.render(tokens, parser.options, env))
 
@@ -78,6 +110,7 @@ def answer_parser() -> MarkdownIt:
 
     parser = Parser("commonmark", {"html": False, "maxNesting": _NESTING_AT_MOST})
     parser.enable(["table", "strikethrough"])
+    parser.core.ruler.at("inline", _inline)
     parser.inline.ruler.before("escape", "formula", _formula)
     parser.inline.ruler.at("emphasis", _east_asian(emphasis.tokenize))
     parser.inline.ruler.at("strikethrough", _east_asian(strikethrough.tokenize))
@@ -89,6 +122,18 @@ def answer_parser() -> MarkdownIt:
 # --- parsing -----------------------------------------------------------------------------------
 
 
+def _inline(state: StateCore) -> None:
+    """Read what stands within blocks."""
+    from markdown_it.token import Token
+
+    for token in state.tokens:
+        if token.type == "inline" and token.content.count("[") > _BRACKETS_AT_MOST:
+            token.children = [Token("text", "", 0, content=token.content)]
+        elif token.type == "inline":
+            token.children = []
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
+
+
 def _formula(state: StateInline, silent: bool) -> bool:
     """Take a formula as it is. A dollar sign before a blank or after one, or before a digit, is money."""
     for start, end in _FORMULAS:
@@ -98,8 +143,11 @@ def _formula(state: StateInline, silent: bool) -> bool:
         close = state.src.find(end, inside, min(state.posMax, inside + _FORMULA_AT_MOST))
         if close <= inside or (start == "$" and not _is_formula(state.src, inside, close)):
             continue
-        if not silent:
-            state.push("formula", "", 0).content = state.src[state.pos : close + len(end)]
+        formula = state.src[state.pos : close + len(end)]
+        if not silent and _is_harmless(formula):
+            state.push("formula", "", 0).content = formula
+        elif not silent:
+            state.pending += formula
         state.pos = close + len(end)
         return True
     return False
@@ -108,6 +156,24 @@ def _formula(state: StateInline, silent: bool) -> bool:
 def _is_formula(text: str, start: int, end: int) -> bool:
     after = text[end + 1 : end + 2]
     return not (text[start].isspace() or text[end - 1].isspace() or after.isdigit() or "\n\n" in text[start:end])
+
+
+def _is_harmless(formula: str) -> bool:
+    """True if it is nothing but mathematics, and no deeper than a front end can set."""
+    if _REFUSED.search(formula):
+        return False
+    groups, deepest = 0, 0
+    depths = {"{": 0, "left": 0, "begin": 0}  # apart, so that too many ends of one kind hide no other
+    for match in _GROUPS.finditer(formula):
+        mark = match[1] or match[2]
+        if mark in depths:
+            groups += 1
+            depths[mark] += 1
+            deepest = max(deepest, sum(depths.values()))
+        elif mark:
+            opened = _OPENED_BY[mark]
+            depths[opened] = max(0, depths[opened] - 1)
+    return deepest <= _FORMULA_NESTING_AT_MOST and groups <= _FORMULA_GROUPS_AT_MOST
 
 
 def _east_asian(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
@@ -172,20 +238,41 @@ def _style(token: Token, *, last: bool) -> str:
 
 
 def _dressed_inline(tokens: list[Token]) -> list[Token]:
+    """The tokens without the links that are not allowed and the marks that nest too deep."""
     kept: list[Token] = []
-    allowed, inside = True, False  # links do not nest
+    stay: list[bool] = []  # of each mark that is open, whether it is kept
+    depth = links = 0
     for token in tokens:
-        if token.type == "link_open":
-            url = str(token.attrGet("href") or "")
-            allowed = inside = bool(_LINK.match(url))
-            token.attrs = dict(_link_attributes(url))
-        if allowed or token.type not in ("link_open", "link_close"):
-            kept.append(token)
-        if token.type == "link_close":
-            inside = False
+        if token.nesting > 0:
+            stay.append(depth < _NESTING_AT_MOST and (token.type != "link_open" or _is_allowed(token)))
+        if token.nesting and not (stay[-1] if token.nesting > 0 else stay.pop()):
+            continue
+        depth += token.nesting
+        links += token.nesting if token.tag == "a" else 0
         if token.type == "image":
-            token.meta["in_link"] = inside
-    return kept
+            token.meta["in_link"] = links > 0  # links do not nest
+        kept.append(token)
+    return list(_with_breaks(kept))
+
+
+def _is_allowed(link: Token) -> bool:
+    url = str(link.attrGet("href") or "")
+    link.attrs = dict(_link_attributes(url))
+    return bool(_LINK.match(url))
+
+
+def _with_breaks(tokens: list[Token]) -> Iterator[Token]:
+    """The tokens with room for a break where a word goes on through many of them."""
+    from markdown_it.token import Token
+
+    unbroken = 0
+    for token in tokens:
+        if token.content and token.type != "image":
+            if unbroken > UNBROKEN_AT_MOST:
+                yield Token("wbr", "wbr", 0)
+                unbroken = 0
+            unbroken = 0 if may_break(token.content) else unbroken + len(token.content)
+        yield token
 
 
 def _link_attributes(url: str) -> dict[str, str]:
@@ -216,11 +303,11 @@ def _render_code(_self: Any, tokens: Sequence[Token], index: int, _options: Any,
 
 
 def _coloured(css: str, text: str) -> str:
-    return tag("span", css, escape(text)) if css else escape(text)
+    return tag("span", css, tree_to_html(text)) if css else tree_to_html(text)
 
 
 def _render_code_inline(_self: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
-    return tag("code", TAGS["code"], escape(tokens[index].content))
+    return tag("code", TAGS["code"], tree_to_html(tokens[index].content))
 
 
 def _render_image(self: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

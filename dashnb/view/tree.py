@@ -1,18 +1,28 @@
 """What is shown, as a tree of elements: written as HTML to be kept, or as JSON for the live view.
 
-Text is text: it is escaped where HTML is written, and never parsed. A dollar sign in words gets an
-element of its own, so that a front end that typesets formulas does not take prices for one.
+Text is text: it is escaped where HTML is written, and never parsed. A dollar sign or a backslash in
+words gets an element of its own, so that a front end that typesets formulas does not take prices for
+one, nor obeys a command: MathJax looks for its marks within the text of one element.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 _VERBATIM = {"pre", "code", "style", "title"}  # formulas are not looked for in these
-_EMPTY = {"img", "br", "hr"}
+_EMPTY = {"img", "br", "hr", "wbr"}
+_MARK = re.compile(r"([$\\])")
+# Between two of these characters a line may break; Chinese, Japanese and Korean are written without blanks.
+_BREAKABLE = (
+    "\u2e80-\u2fff\u3005-\u3007\u3041-\u30ff\u3105-\u318e\u31a0-\ua4cf\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
+)
+UNBROKEN_AT_MOST = 200  # characters
+_UNBROKEN = re.compile(f"(?:[^ \\t\\n{_BREAKABLE}][{_BREAKABLE}]?){{{UNBROKEN_AT_MOST}}}(?=[^ \\t\\n{_BREAKABLE}])")
+_BREAK = re.compile(f"[ \\t\\n]|[{_BREAKABLE}]{{2}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,7 @@ def element(tag: str, style: str = "", *children: Node, **attributes: str | None
     if style:
         named.append(("style", style))
     shown = [child for child in children if child != ""]
-    return Element(tag, tuple(named), tuple(shown if tag in _VERBATIM else _words(shown)))
+    return Element(tag, tuple(named), tuple(_words(shown, verbatim=tag in _VERBATIM)))
 
 
 def to_html(node: Node) -> str:
@@ -64,7 +74,7 @@ def to_html(node: Node) -> str:
     '<details open><summary>more</summary></details>'
     """
     if isinstance(node, str):
-        return escape(node)
+        return "<wbr>".join(map(escape, pieces(node)))
     return start_tag(node) + ("" if node.tag in _EMPTY else "".join(map(to_html, node.children)) + f"</{node.tag}>")
 
 
@@ -89,13 +99,50 @@ def to_json(node: Node) -> Any:
     return [node.tag, dict(node.attributes), *map(to_json, node.children)]
 
 
-def _words(children: Iterable[Node]) -> Iterable[Node]:
+def pieces(text: str) -> list[str]:
+    """The text in pieces between which a line may break, one piece if it has blanks enough.
+
+    Browsers take the square of its length to set a word that is longer than the line.
+
+    >>> pieces("two words"), [len(piece) for piece in pieces("x" * 500)]
+    (['two words'], [200, 200, 100])
+    """
+    if len(text) <= UNBROKEN_AT_MOST:
+        return [text]
+    ends = [match.end() for match in _UNBROKEN.finditer(text)]
+    return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+
+
+def may_break(text: str) -> bool:
+    """True if a line may break somewhere within the text.
+
+    >>> may_break("two words"), may_break("word"), may_break("漢字")
+    (True, False, True)
+    """
+    return bool(_BREAK.search(text))
+
+
+def words(text: str) -> Iterator[Node]:
+    """The text as nodes: marks of formulas apart, and room for a break in what has no blanks.
+
+    >>> list(words("a $5"))
+    ['a ', Element(tag='span', attributes=(), children=('$',)), '5']
+    """
+    return _nodes(text, verbatim=False)
+
+
+def _words(children: Iterable[Node], *, verbatim: bool) -> Iterator[Node]:
     for child in children:
-        if isinstance(child, Element) or "$" not in child:
+        if isinstance(child, Element):
             yield child
-            continue
-        for number, words in enumerate(child.split("$")):
-            if number:
-                yield Element("span", (), ("$",))
-            if words:
-                yield words
+        else:
+            yield from _nodes(child, verbatim=verbatim)
+
+
+def _nodes(text: str, *, verbatim: bool) -> Iterator[Node]:
+    for number, piece in enumerate(pieces(text)):
+        if number:
+            yield Element("wbr")
+        for part in [piece] if verbatim else _MARK.split(piece):
+            if part:
+                yield Element("span", (), (part,)) if not verbatim and part in "$\\" else part

@@ -1,6 +1,7 @@
 // The parts of a page as elements.
 
 import { GrowingMarkdown } from "./growing.js";
+import { GrowingText } from "./growing_text.js";
 import { build, patchElement } from "./tree.js";
 
 const REST = 4; // how many times as long as a text took it rests before the next time
@@ -104,21 +105,5 @@ export class Drawing {
     node.remove();
     this.parts.delete(key);
     for (const [name, part] of this.parts) if (part.inside === key) this.drop(name, part);
-  }
-}
-
-/** Text that grows at its end. */
-class GrowingText {
-  constructor(parent, offset) {
-    this.node = document.createTextNode("");
-    parent.insertBefore(this.node, parent.childNodes[offset] ?? null);
-  }
-
-  append(text) {
-    this.node.appendData(text);
-  }
-
-  remove() {
-    this.node.remove();
   }
 }

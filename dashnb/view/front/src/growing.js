@@ -4,6 +4,7 @@
 // text behind them is parsed when more arrives. A definition of a link may stand behind its use; what
 // was frozen before it is done once more at the end.
 
+import { GrowingText } from "./growing_text.js";
 import { isFence } from "./markdown.js";
 import { colour, patchChildren } from "./tree.js";
 
@@ -32,7 +33,7 @@ export class GrowingMarkdown {
 
   append(text) {
     this.length += text.length;
-    if (this.rest) this.rest.appendData(text);
+    if (this.rest) this.rest.append(text);
     else {
       this.tail += text;
       this.dirty = true;
@@ -46,7 +47,8 @@ export class GrowingMarkdown {
     if (this.length > MARKDOWN_AT_MOST) return this.giveUp();
     // The second half of a line's end may still be on its way.
     const text = this.tail.replace(/\r\n|\r(?!$)/g, "\n");
-    const blocks = this.markdown.blocks(text.replace(/\r$/, "\n"), Object.create(this.definitions));
+    const shown = this.over ? text : text.slice(0, unfinishedPicture(text));
+    const blocks = this.markdown.blocks(shown.replace(/\r$/, "\n"), Object.create(this.definitions));
     this.show(blocks.map((block) => block.tree));
     this.tail = text;
     return this.freeze(blocks);
@@ -54,6 +56,8 @@ export class GrowingMarkdown {
 
   /** Brings the page up to date for good; the elements that were not frozen before. */
   finish() {
+    this.over = true;
+    this.dirty ||= !this.rest;
     const fresh = this.flush();
     if (this.rest) return fresh;
     const first = this.offset + this.frozen.length;
@@ -108,8 +112,9 @@ export class GrowingMarkdown {
   }
 
   giveUp() {
-    this.show([["pre", { style: `${this.markdown.look.tags.pre};white-space:pre-wrap` }, this.tail]]);
-    this.rest = this.parent.childNodes[this.offset + this.frozen.length].firstChild;
+    this.show([["pre", { style: `${this.markdown.look.tags.pre};white-space:pre-wrap` }]]);
+    this.rest = new GrowingText(this.parent.childNodes[this.offset + this.frozen.length], 0);
+    this.rest.append(this.tail);
     this.tail = "";
     return [];
   }
@@ -118,6 +123,14 @@ export class GrowingMarkdown {
     const trees = [...this.frozen.map((block) => block.tree), ...this.open];
     for (const [index, tree] of trees.entries()) yield* fencesOf(tree, this.parent.childNodes[this.offset + index]);
   }
+}
+
+/** Where a picture begins whose data are still on their way, or the text's end. */
+function unfinishedPicture(text) {
+  const middle = text.lastIndexOf("](data:");
+  if (middle < 0 || /[)\s]/.test(text.slice(middle))) return text.length;
+  const start = text.lastIndexOf("![", middle);
+  return start < 0 || /[\]\n]/.test(text.slice(start, middle)) ? text.length : start;
 }
 
 function* fencesOf(tree, node) {

@@ -1,7 +1,8 @@
 // Markdown as trees `[tag, attributes, ...children]`, block by block. The same rules as those by which
 // the kernel makes the saved output: no raw HTML, links to the web only, every element styled in place.
 
-import { Parser, WIDE, lastCharacter } from "./parser.js";
+import { UNBROKEN_AT_MOST, mayBreak, pieces } from "./breaks.js";
+import { NESTING_AT_MOST, Parser, WIDE, lastCharacter } from "./parser.js";
 
 const LINK = /^https?:\/\/\S/i;
 const PICTURE = /^(https:\/\/\S|data:image\/(png|jpeg|gif|webp);base64,[a-z0-9+/=]+$)/i;
@@ -82,7 +83,8 @@ class Builder {
     const language = token.type === "fence" ? LANGUAGE.exec(token.info)?.[1] : undefined;
     const attributes = { style: this.look.tags["pre code"], ...(language && { class: `language-${language}` }) };
     const code = ["code", attributes];
-    addText(code, withoutLastBreaks(token.content));
+    const text = withoutLastBreaks(token.content);
+    if (text) code.push(...withRoom(text));
     if (token.type === "fence") fences.add(code);
     return ["pre", { style: this.look.tags.pre }, code];
   }
@@ -94,7 +96,7 @@ class Builder {
   // --- inline ------------------------------------------------------------------------------------
 
   words(tokens, inItem) {
-    const kept = allowed(tokens);
+    const kept = withBreaks(allowed(joined(tokens)));
     if (inItem) showTask(kept[0]);
     let links = 0;
     kept.forEach((token, index) => {
@@ -116,7 +118,8 @@ class Builder {
     const parent = this.open.at(-1);
     if (token.type === "text" || token.type === "text_special") addWords(parent, token.content);
     else if (token.type === "formula") parent.push(["span", {}, token.content]);
-    else if (token.type === "code_inline") parent.push(["code", { style: this.look.tags.code }, token.content]);
+    else if (token.type === "code_inline") addCode(parent, this.look.tags.code, token.content);
+    else if (token.type === "wbr") parent.push(["wbr", {}]);
     else if (token.type === "image") this.picture(parent, token, inLink);
     else if (token.type === "softbreak") addText(parent, softBreak(tokens, index));
     else if (token.type === "hardbreak") {
@@ -146,12 +149,31 @@ function link(url) {
   return ["a", { href: url, title: url, target: "_blank", rel: "noopener noreferrer" }];
 }
 
-/** The tokens without the links that are not allowed; their words stay. */
+/** The tokens without the links that are not allowed and the marks that nest too deep; their words stay. */
 function allowed(tokens) {
-  let inside = true; // links do not nest
-  return joined(tokens).filter((token) => {
-    if (token.type === "link_open") inside = LINK.test(token.attrGet("href") ?? "");
-    return inside || (token.type !== "link_open" && token.type !== "link_close");
+  const stay = []; // of each mark that is open, whether it is kept
+  let depth = 0;
+  return tokens.filter((token) => {
+    if (!token.nesting) return true;
+    if (token.nesting > 0) stay.push(depth < NESTING_AT_MOST && mayStand(token));
+    const kept = token.nesting > 0 ? stay.at(-1) : stay.pop();
+    if (kept) depth += token.nesting;
+    return kept;
+  });
+}
+
+function mayStand(token) {
+  return token.type !== "link_open" || LINK.test(token.attrGet("href") ?? "");
+}
+
+/** The tokens with room for a break where a word goes on through many of them. */
+function withBreaks(tokens) {
+  let unbroken = 0;
+  return tokens.flatMap((token) => {
+    if (!token.content || token.type === "image") return [token];
+    const room = unbroken > UNBROKEN_AT_MOST ? [{ type: "wbr", nesting: 0 }] : [];
+    unbroken = mayBreak(token.content) ? 0 : (room.length ? 0 : unbroken) + [...token.content].length;
+    return [...room, token];
   });
 }
 
@@ -196,12 +218,27 @@ function beside(tokens, index, direction) {
   return tokens[index]?.content ?? "";
 }
 
-/** Adds words, every dollar sign in an element of its own so that no front end takes prices for formulas. */
+/**
+ * Adds words, every dollar sign and backslash in an element of its own so that a front end sees no
+ * formulas in them.
+ */
 function addWords(parent, text) {
-  text.split("$").forEach((words, index) => {
-    if (index) parent.push(["span", {}, "$"]);
-    addText(parent, words);
+  pieces(text).forEach((piece, index) => {
+    if (index) parent.push(["wbr", {}]);
+    for (const part of piece.split(/([$\\])/)) {
+      if (part === "$" || part === "\\") parent.push(["span", {}, part]);
+      else addText(parent, part);
+    }
   });
+}
+
+function addCode(parent, style, text) {
+  parent.push(["code", { style }, ...withRoom(text)]);
+}
+
+/** The text with room for breaks in what has no blanks. */
+function withRoom(text) {
+  return pieces(text).flatMap((piece, index) => (index ? [["wbr", {}], piece] : [piece]));
 }
 
 function withoutLastBreaks(text) {

@@ -4,12 +4,15 @@
 import Block from "markdown-it/lib/parser_block.mjs";
 import Inline from "markdown-it/lib/parser_inline.mjs";
 import { parseLinkDestination, parseLinkLabel, parseLinkTitle } from "markdown-it/lib/helpers/index.mjs";
+import Token from "markdown-it/lib/token.mjs";
 import emphasis from "markdown-it/lib/rules_inline/emphasis.mjs";
 import strikethrough from "markdown-it/lib/rules_inline/strikethrough.mjs";
 import { encoded, readable } from "./address.js";
+import { isHarmless } from "./formula.js";
 
-const NESTING_AT_MOST = 40;
+export const NESTING_AT_MOST = 40;
 const FORMULA_AT_MOST = 2000;
+const BRACKETS_AT_MOST = 1000; // in a paragraph; looking for their links takes the square of their number
 
 export const WIDE =
   "\\u2e80-\\u312f\\u31a0-\\ua4cf\\uf900-\\ufaff\\ufe30-\\ufe4f\\uff01-\\uff9f\\uffe0-\\uffe6\\u{20000}-\\u{3ffff}";
@@ -47,7 +50,8 @@ export class Parser {
     for (const token of tokens) {
       if (token.type !== "inline") continue;
       token.content = trimmed(token.content);
-      this.inline.parse(token.content, this, env, token.children);
+      if (token.content.split("[").length - 1 > BRACKETS_AT_MOST) token.children.push(word(token.content));
+      else this.inline.parse(token.content, this, env, token.children);
     }
     return tokens;
   }
@@ -71,6 +75,11 @@ export class Parser {
   }
 }
 
+/** A token of plain words. */
+function word(content) {
+  return Object.assign(new Token("text", "", 0), { content });
+}
+
 /** The text without blanks at its ends, wide ones too, as the kernel's parser has it. */
 function trimmed(text) {
   let [start, end] = [0, text.length];
@@ -89,7 +98,9 @@ function formula(state, silent) {
     if (length < 1) continue;
     const close = inside + length;
     if (start === "$" && !isFormula(state.src, inside, close)) continue;
-    if (!silent) state.push("formula", "", 0).content = state.src.slice(state.pos, close + end.length);
+    const whole = state.src.slice(state.pos, close + end.length);
+    if (!silent && isHarmless(whole)) state.push("formula", "", 0).content = whole;
+    else if (!silent) state.pending += whole;
     state.pos = close + end.length;
     return true;
   }

@@ -30,7 +30,8 @@ export class Follower {
   /** What scrolls the element. Looking for it asks for the layout of every ancestor, so it is remembered. */
   scroller() {
     const now = performance.now();
-    if (!this.found?.contains(this.element) || now - this.lookedAt > REMEMBERED) {
+    const scrolls = this.found?.contains(this.element) && this.found.scrollHeight > this.found.clientHeight;
+    if (!scrolls || now - this.lookedAt > REMEMBERED) {
       this.found = scrollerOf(this.element);
       this.lookedAt = now;
     }

@@ -8,7 +8,7 @@ const words = (text) => new Set(text.split(" "));
 
 const HTML_TAGS = words(
   "div span p h1 h2 h3 h4 h5 h6 ul ol li blockquote hr table thead tbody tr th td img pre code a strong em s br " +
-    "details summary",
+    "wbr details summary",
 );
 const SVG_TAGS = words("svg g circle line path rect text title");
 const ATTRIBUTES = words(
@@ -16,6 +16,9 @@ const ATTRIBUTES = words(
     "r rx ry d points transform fill fill-opacity stroke stroke-width stroke-opacity stroke-linecap stroke-linejoin " +
     "stroke-dasharray opacity text-anchor dominant-baseline font-size font-family font-weight preserveAspectRatio",
 );
+// What the kernel writes, which names nothing that a browser could fetch.
+const DECLARATION = /^\s*((?!position)[a-z-]+\s*:([\w\s#%.,'"+-]|rgba?\([\d\s.,%]+\))*)?$/i;
+const COLOUR = /^([a-z]+|#[0-9a-f]{3,8}|rgba?\([\d\s.,%]+\))$/i;
 const HREF = /^https?:\/\/\S/i;
 const SRC = /^(https:\/\/\S|data:image\/(png|jpeg|gif|webp);base64,[a-z0-9+/=]+$)/i;
 
@@ -46,7 +49,8 @@ function setAttribute(node, name, value) {
 function isAllowed(name, value) {
   if (name === "href") return HREF.test(value);
   if (name === "src") return SRC.test(value);
-  if (name === "style") return !/url\s*\(|expression|@import/i.test(value);
+  if (name === "style") return value.split(";").every((part) => DECLARATION.test(part));
+  if (name === "fill" || name === "stroke") return COLOUR.test(value);
   return ATTRIBUTES.has(name) || /^aria-[a-z]+$/.test(name);
 }
 
@@ -75,10 +79,14 @@ function patch(parent, position, old, tree) {
 export function patchElement(node, old, tree) {
   patchAttributes(node, old[1], tree[1]);
   if (!coloured.has(node)) patchChildren(node, 0, old.slice(2), tree.slice(2));
-  else if (old[2] !== tree[2]) {
+  else if (textOf(old) !== textOf(tree)) {
     coloured.delete(node);
     node.replaceChildren(...tree.slice(2).map((child) => build(child)));
   }
+}
+
+function textOf(tree) {
+  return typeof tree === "string" ? tree : tree.slice(2).map(textOf).join("");
 }
 
 function patchText(node, old, text) {

@@ -1,0 +1,125 @@
+"""Variables of the notebook in the text of a cell: ``{name}``, where ``--vars`` asks for it.
+
+Only a plain name in braces stands for something; braces of JSON and of code are text. Tables become
+Markdown, because that is what a model reads best.
+"""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from IPython.core.error import UsageError
+
+MOST_ROWS = 50
+_BRACES = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}")
+
+
+def fill_in(text: str, variables: Mapping[str, Any], *, secrets: Iterable[str] = ()) -> str:
+    """The text with variables in place of their names in braces.
+
+    >>> fill_in('Sum up {city}: {{x}} {"a": 1} {city.name} {}', {"city": "Rome"})
+    'Sum up Rome: {x} {"a": 1} {city.name} {}'
+
+    Doubled braces become single ones. JSON is left alone, however its braces nest.
+
+    Args:
+        text: The text of a cell.
+        variables: The notebook's variables.
+        secrets: What must not be sent, such as the key of the service.
+
+    Raises:
+        UsageError: A name in braces is no variable, or its value holds a secret.
+    """
+    hidden = tuple(secret for secret in secrets if secret)
+    doubled = 0
+
+    def meant(found: re.Match[str]) -> str:
+        nonlocal doubled
+        if found[0] == "{{":
+            doubled += 1
+            return "{"
+        if found[0] == "}}":
+            # Nested JSON ends like this as well; only what was opened doubled is closed doubled.
+            doubled -= (closes := doubled > 0)
+            return "}" if closes else "}}"
+        return found[0] if keyword.iskeyword(found[1]) else _value(found[1], variables, hidden)
+
+    return _BRACES.sub(meant, text)
+
+
+def names_in(variables: Mapping[str, Any]) -> list[str]:
+    """The variables that a person made, without those of IPython and the hidden ones."""
+    theirs = {"In", "Out", "exit", "quit", "get_ipython", "open"}
+    return [name for name in variables if not name.startswith("_") and name not in theirs]
+
+
+def as_text(value: Any) -> str:
+    """A value as it is sent: text as it is, a table as Markdown, anything else as ``str`` shows it.
+
+    >>> from dashnb.history import Table
+    >>> print(as_text(Table({"n": "integer"}, [(1,), (None,)])))
+    | n |
+    | --- |
+    | 1 |
+    |  |
+    """
+    table = _table(value)
+    return str(value) if table is None else markdown_table(*table)
+
+
+def markdown_table(columns: Iterable[Any], rows: Iterable[Iterable[Any]], count: int) -> str:
+    """Rows as a Markdown table, the first `MOST_ROWS` of them and a line that says how many there are.
+
+    >>> print(markdown_table(["a|b"], [["x\\ny"]], 1))
+    | a\\|b |
+    | --- |
+    | x y |
+    """
+    names = [_cell(name) for name in columns]
+    lines = [_row(names), _row(["---"] * len(names))]
+    lines += [_row([_cell(value) for value in row]) for row in islice(rows, MOST_ROWS)]
+    if count > MOST_ROWS:
+        lines.append(f"\n({MOST_ROWS} of {count:,} rows)")
+    return "\n".join(lines)
+
+
+def _value(name: str, variables: Mapping[str, Any], secrets: tuple[str, ...]) -> str:
+    if name not in variables:
+        near = difflib.get_close_matches(name, names_in(variables), n=1)
+        hint = f" Did you mean {{{near[0]}}}?" if near else ""
+        raise UsageError(f"there is no variable {name!r} for {{{name}}}; write {{{{{name}}}}} for the braces.{hint}")
+    text = as_text(variables[name])
+    if any(secret in text for secret in secrets):
+        raise UsageError(f"the variable {name!r} holds the key of the service; nothing was sent.")
+    return text
+
+
+def _table(value: Any) -> tuple[Iterable[Any], Iterable[Iterable[Any]], int] | None:
+    """Columns, the first rows and the number of rows of a table, None for anything else.
+
+    A frame is known by its type's name: to import its library would take longer than all the rest.
+    """
+    library, kind = type(value).__module__.partition(".")[0], type(value).__name__
+    if (library, kind) == ("dashnb", "Table"):
+        return value.columns, value[:MOST_ROWS].rows, len(value)
+    if (library, kind) == ("polars", "DataFrame"):
+        return value.columns, value.head(MOST_ROWS).iter_rows(), value.height
+    if (library, kind) == ("pandas", "DataFrame"):
+        counted = type(value.index).__name__ == "RangeIndex"  # a count from 0 says nothing
+        columns = [*([] if counted else [value.index.name or ""]), *value.columns]
+        return columns, value.head(MOST_ROWS).itertuples(index=not counted, name=None), len(value)
+    return None
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return " ".join(text.replace("|", "\\|").split())
