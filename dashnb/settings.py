@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from dashnb import keys
 from dashnb.errors import ConfigurationError
@@ -118,6 +119,13 @@ SETTINGS: dict[str, Setting] = {
             "keep",
             "Whether pictures that a tool made are fetched and kept in the notebook, or linked to.",
             choices=("keep", "link"),
+        ),
+        Setting(
+            "approval",
+            ("DASHNB_APPROVAL",),
+            "deny",
+            "What happens to calls of tools that ask first, where nobody can be asked.",
+            choices=("deny", "auto"),
         ),
         Setting(
             "language",
@@ -239,6 +247,11 @@ class Settings:
     def keeps_pictures(self) -> bool:
         """Whether pictures that a tool made are fetched and kept."""
         return self.text("pictures") == "keep"
+
+    @property
+    def approval(self) -> Literal["auto", "deny"]:
+        """What happens to calls of tools that ask first, where nobody can be asked."""
+        return "auto" if self.text("approval") == "auto" else "deny"
 
     @property
     def language(self) -> str:

@@ -14,7 +14,7 @@ import dashnb
 
 FRONT = Path(dashnb.__file__).parent / "view" / "front"
 BUNDLE = FRONT / "dist" / "run_view.js"
-MOST_BYTES = 64_000
+MOST_BYTES = 60_000
 BUILD = "npm --prefix dashnb/view/front ci && npm --prefix dashnb/view/front run build"
 NPM = shutil.which("npm")
 

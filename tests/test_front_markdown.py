@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 import dashnb
 import lab_browser
 from dashnb.view.markdown import to_html
-from dashnb.view.style import FRAME, NESTED_LIST, SCROLL, TAGS
+from dashnb.view.run_view import LOOK
+from dashnb.view.style import TAGS
 from lab_browser import CHROMIUM
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 BUNDLE = Path(dashnb.__file__).parent / "view" / "front" / "dist" / "run_view.js"
-LOOK = {"frame": FRAME, "tags": TAGS, "nested_list": NESTED_LIST, "scroll": SCROLL, "paragraph_last": "margin:0"}
 
 pytestmark = [
     pytest.mark.slow,
@@ -304,7 +304,7 @@ def test_a_long_word_has_room_for_breaks_however_it_comes(page: Page) -> None:
     ("style", "stays"),
     [
         ("color:#ad50cc;font-style:italic", True),
-        (FRAME, True),
+        (LOOK["frame"], True),
         (TAGS["pre"], True),
         ("margin:2px 0 -3px;background:rgba(1,2,3,0.5)", True),
         ("background:url(//e.org)", False),

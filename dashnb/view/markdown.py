@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from unicodedata import category
 
 from dashnb.view.code import language_of, painted
+from dashnb.view.formula import is_harmless
 from dashnb.view.style import NESTED_LIST, SCROLL, TAGS, tag, text_html
 from dashnb.view.text import whole_characters
 from dashnb.view.tree import UNBROKEN_AT_MOST, may_break
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 MARKDOWN_AT_MOST = 150_000  # characters; what is longer is shown as it is
 _NESTING_AT_MOST = 40
 _FORMULA_AT_MOST = 2000
-_FORMULA_NESTING_AT_MOST = 25
-_FORMULA_GROUPS_AT_MOST = 400
 _BRACKETS_AT_MOST = 1000  # in a paragraph; looking for their links takes the square of their number
 
 _LINK = re.compile(r"(?i)https?://[^\s]")
@@ -48,27 +47,6 @@ _FULL_WIDTH = re.compile(f"[{_WIDE}]")
 _EAST_ASIAN = re.compile(f"[{_WIDE}\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff]")
 _DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 _FORMULAS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
-# What MathJax and KaTeX know besides mathematics: whatever makes addresses, styles, names and attributes
-# of its argument, shows something else than it says, or gives a command another meaning for the whole
-# page. A list of what is allowed would have to name more than a thousand symbols; this one was made by
-# going through all commands of MathJax, and addresses are refused besides.
-_REFUSED = re.compile(
-    r"""//|\burl\b|\\(?:
-        (?:unicode|char|U|mmlToken|href|url|html\w*|style|class|cssId|data|includegraphics|img|require|input|enclose
-        |toggle|mathtip|texttip|tooltip|label|\w*ref|csname|\w*def|\w*let|\w*newcommand|\w*newenvironment|newcolumntype
-        |providecommand|Declare\w*|Newextarrow|\w*newtagform|usetagform|mathtoolsset|definecolor|fcolorbox)(?![A-Za-z])
-        |[A-Za-z]*color(?:box)?(?![A-Za-z])(?!\s*(?:\[\w+\])?\s*\{[\w\s#.,%-]*\})
-        |bbox(?!\s*(?:\[[\w\s#.,%-]*\])?\s*\{)
-        |[bx]?cancel\s*\[
-        |(?:begin|end)(?![A-Za-z])(?!\s*\{(?:
-            [bBpvV]?(?:small)?matrix|[dr]{0,2}cases|align(?:at|ed|edat)?|x{0,2}alignat|flalign|array|subarray|split
-            |[lr]?gather(?:ed)?|multlined?|multline|equation|eqnarray|CD
-        )\*?\})
-    )""",
-    re.VERBOSE | re.ASCII,
-)
-_GROUPS = re.compile(r"\\(left|right|begin|end)(?![A-Za-z])|\\.|([{}])", re.DOTALL)
-_OPENED_BY = {"}": "{", "right": "left", "end": "begin"}
 _TASK = re.compile(r"\[([ xX])\] ")
 _NO_PICTURES: Mapping[str, str] = MappingProxyType({})
 
@@ -108,6 +86,9 @@ def answer_parser() -> MarkdownIt:
         def validateLink(self, url: str) -> bool:
             return True  # links are judged when they are dressed, so that their words are kept
 
+        def normalizeLinkText(self, link: str) -> str:
+            return link  # as it was written: letters that look like others stay what they are
+
     parser = Parser("commonmark", {"html": False, "maxNesting": _NESTING_AT_MOST})
     parser.enable(["table", "strikethrough"])
     parser.core.ruler.at("inline", _inline)
@@ -144,7 +125,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
         if close <= inside or (start == "$" and not _is_formula(state.src, inside, close)):
             continue
         formula = state.src[state.pos : close + len(end)]
-        if not silent and _is_harmless(formula):
+        if not silent and is_harmless(formula):
             state.push("formula", "", 0).content = formula
         elif not silent:
             state.pending += formula
@@ -156,24 +137,6 @@ def _formula(state: StateInline, silent: bool) -> bool:
 def _is_formula(text: str, start: int, end: int) -> bool:
     after = text[end + 1 : end + 2]
     return not (text[start].isspace() or text[end - 1].isspace() or after.isdigit() or "\n\n" in text[start:end])
-
-
-def _is_harmless(formula: str) -> bool:
-    """True if it is nothing but mathematics, and no deeper than a front end can set."""
-    if _REFUSED.search(formula):
-        return False
-    groups, deepest = 0, 0
-    depths = {"{": 0, "left": 0, "begin": 0}  # apart, so that too many ends of one kind hide no other
-    for match in _GROUPS.finditer(formula):
-        mark = match[1] or match[2]
-        if mark in depths:
-            groups += 1
-            depths[mark] += 1
-            deepest = max(deepest, sum(depths.values()))
-        elif mark:
-            opened = _OPENED_BY[mark]
-            depths[opened] = max(0, depths[opened] - 1)
-    return deepest <= _FORMULA_NESTING_AT_MOST and groups <= _FORMULA_GROUPS_AT_MOST
 
 
 def _east_asian(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:

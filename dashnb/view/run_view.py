@@ -13,7 +13,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from dashnb.view import style
+from dashnb.view import formula, style
 from dashnb.view.heading import Heading
 from dashnb.view.patch import Operation
 
@@ -107,6 +107,7 @@ LOOK: dict[str, Any] = {
     "nested_list": style.NESTED_LIST,
     "scroll": style.SCROLL,
     "paragraph_last": "margin:0",
+    "formula": {"commands": formula.COMMANDS, "environments": formula.ENVIRONMENTS},
 }
 
 

@@ -30,7 +30,8 @@ const inner = new RegExp(
     "pendingLevel tokens_meta _prev_delimiters delimiters backticksScanned skipHtmlSpecial linkLevel",
     "getRules skipSpaces skipSpacesBack skipCharsBack skipEmptyLines pushPending scanDelims",
     "parseLinkLabel parseLinkTitle parseLinkDestination skipToken validateLink normalizeLink",
-    "normalizeLinkText maxNesting",
+    "normalizeLinkText maxNesting attrIndex attrPush attrSet attrGet attrJoin can_open can_close ruler2",
+    "tokenize postProcess references nesting markup helpers pending marker",
   ]
     .join(" ")
     .replaceAll(" ", "|")})$`,

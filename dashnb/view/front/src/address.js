@@ -1,4 +1,4 @@
-// Addresses as they stand in a link and as a person reads them.
+// Addresses as they stand in a link.
 
 import * as punycode from "./punycode.js";
 
@@ -10,7 +10,6 @@ const IN_BRACKETS = new RegExp(
   String.raw`(${BEFORE_HOST}\[)([^${AFTER_HOST}]*:[^${AFTER_HOST}]*)(\](?::\d*)?(?=[${AFTER_HOST}]|$))`,
   "i",
 );
-const KEPT = ";/?:@&=+$,#%";
 
 /** The address with everything that is not plain ASCII encoded. */
 export function encoded(address) {
@@ -21,14 +20,6 @@ export function encoded(address) {
   if (!parts) return percent(plain);
   const [start, open, host, close] = parts;
   return percent(open.slice(0, -1)) + `[${percent(host)}${close}` + percent(plain.slice(start.length));
-}
-
-/** The address in readable letters. */
-export function readable(address) {
-  const plain = withLabels(address.trim(), (label) =>
-    label.startsWith("xn--") ? punycode.decode(label.slice(4).toLowerCase()) : label,
-  );
-  return plain.replace(/(%[0-9a-f]{2})+/gi, decoded);
 }
 
 function withLabels(address, change) {
@@ -44,25 +35,4 @@ function withLabels(address, change) {
 /** Percent signs for what may not stand in an address; those that stand there are kept. */
 function percent(text) {
   return encodeURI(text.replace(/\p{Cs}/gu, "\ufffd")).replace(/%25([0-9a-f]{2})/gi, "%$1");
-}
-
-function decoded(bytes) {
-  let result = "";
-  for (let at = 0; at < bytes.length; ) {
-    const [character, length] = firstCharacter(bytes.slice(at, at + 12));
-    result += KEPT.includes(character) ? encodeURIComponent(character) : character;
-    at += length;
-  }
-  return result;
-}
-
-function firstCharacter(bytes) {
-  for (let length = 3; length <= bytes.length; length += 3) {
-    try {
-      return [decodeURIComponent(bytes.slice(0, length)), length];
-    } catch {
-      // needs another byte
-    }
-  }
-  return ["\ufffd", 3];
 }

@@ -20,21 +20,19 @@ export class Approval {
   question(call) {
     const labels = this.model.get("labels") ?? {};
     const box = make("fieldset", "dashnb-question");
-    const name = make("code", "", call.name);
-    const legend = make("legend", "");
-    legend.append(name);
-    const args = make("textarea", "");
+    const legend = make("legend", "", call.name);
+    const args = make("textarea", "jp-mod-styled");
     args.value = call.arguments;
     args.rows = Math.min(12, call.arguments.split("\n").length);
     args.spellcheck = false;
     args.setAttribute("aria-label", labels.arguments ?? "Arguments");
     args.addEventListener("input", () => args.setCustomValidity(""));
-    const reason = make("input", "");
+    const reason = make("input", "jp-mod-styled");
     reason.placeholder = labels.reason ?? "Reason";
     reason.setAttribute("aria-label", reason.placeholder);
-    const approve = make("button", "dashnb-approve", labels.approve ?? "Approve");
-    const deny = make("button", "dashnb-deny", labels.deny ?? "Deny");
-    const hint = make("span", "dashnb-hint");
+    const approve = make("button", "jp-mod-styled jp-mod-accept", labels.approve ?? "Approve");
+    const deny = make("button", "jp-mod-styled", labels.deny ?? "Deny");
+    const hint = make("span", "");
     approve.type = deny.type = "button";
     approve.addEventListener("click", () => {
       if (isJson(args)) this.decide(box, hint, { decide: call.id, approved: true, arguments: changed(args, call) });

@@ -19,7 +19,7 @@ export class Markdown {
   /** `look` says the inline style of every tag. */
   constructor(look) {
     this.look = look;
-    this.parser = new Parser();
+    this.parser = new Parser(look);
   }
 
   /**

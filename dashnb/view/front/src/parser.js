@@ -7,8 +7,8 @@ import { parseLinkDestination, parseLinkLabel, parseLinkTitle } from "markdown-i
 import Token from "markdown-it/lib/token.mjs";
 import emphasis from "markdown-it/lib/rules_inline/emphasis.mjs";
 import strikethrough from "markdown-it/lib/rules_inline/strikethrough.mjs";
-import { encoded, readable } from "./address.js";
-import { isHarmless } from "./formula.js";
+import { encoded } from "./address.js";
+import { isHarmless, refusing } from "./formula.js";
 
 export const NESTING_AT_MOST = 40;
 const FORMULA_AT_MOST = 2000;
@@ -32,7 +32,9 @@ const FORMULAS = [
 
 /** Text as tokens of markdown-it. */
 export class Parser {
-  constructor() {
+  /** `look` says which commands of formulas are refused. */
+  constructor(look) {
+    this.refused = refusing(look.formula);
     this.options = { html: false, maxNesting: NESTING_AT_MOST };
     this.helpers = { parseLinkDestination, parseLinkLabel, parseLinkTitle };
     this.block = new Block();
@@ -70,8 +72,9 @@ export class Parser {
     return encoded(url);
   }
 
+  // As it was written: letters that look like others stay what they are.
   normalizeLinkText(url) {
-    return readable(url);
+    return url;
   }
 }
 
@@ -99,7 +102,7 @@ function formula(state, silent) {
     const close = inside + length;
     if (start === "$" && !isFormula(state.src, inside, close)) continue;
     const whole = state.src.slice(state.pos, close + end.length);
-    if (!silent && isHarmless(whole)) state.push("formula", "", 0).content = whole;
+    if (!silent && isHarmless(whole, state.md.refused)) state.push("formula", "", 0).content = whole;
     else if (!silent) state.pending += whole;
     state.pos = close + end.length;
     return true;

@@ -29,27 +29,6 @@ export function encode(label) {
   return result;
 }
 
-/** The label whose letters behind `xn--` are these. */
-export function decode(text) {
-  const split = text.lastIndexOf("-");
-  const codes = [...text.slice(0, Math.max(split, 0))].map((character) => character.codePointAt(0));
-  let [code, position, bias, at] = [FIRST_CODE, 0, FIRST_BIAS, split + 1];
-  while (at < text.length) {
-    const before = position;
-    for (let weight = 1, step = BASE; ; step += BASE) {
-      const digit = valueOf(text[at++]);
-      position += digit * weight;
-      if (digit < threshold(step, bias)) break;
-      weight *= BASE - threshold(step, bias);
-    }
-    bias = adapted(position - before, codes.length + 1, before === 0);
-    code += Math.floor(position / (codes.length + 1));
-    position %= codes.length + 1;
-    codes.splice(position++, 0, code);
-  }
-  return String.fromCodePoint(...codes);
-}
-
 function written(delta, bias) {
   let result = "";
   let rest = delta;
@@ -75,10 +54,4 @@ function adapted(delta, count, isFirst) {
 
 function digitOf(value) {
   return "abcdefghijklmnopqrstuvwxyz0123456789"[value];
-}
-
-function valueOf(digit = "") {
-  const value = "abcdefghijklmnopqrstuvwxyz0123456789".indexOf(digit || " ");
-  if (value < 0) throw new RangeError("not Punycode");
-  return value;
 }
