@@ -17,6 +17,7 @@
     ├── StreamError                 a stream broke off or carried an `error` event
     ├── RunError                    a run ended, but not with `completed`
     ├── AnswerMismatch              the answer does not fit the schema that was asked for
+    ├── CassetteMismatch            what is replayed is not what was recorded
     ├── RunInterrupted              a person stopped the run
     ├── WaitTimeout                 a run did not end in the time it was given
     └── StoreError                  the database of the embedded API or of the ledger cannot be used
@@ -208,6 +209,10 @@ class AnswerMismatch(DashnbError):
     def __init__(self, message: str, *, state: RunState) -> None:
         super().__init__(message)
         self.state = state
+
+
+class CassetteMismatch(DashnbError):
+    """A request, or a reader of an answer, went another way than when the cassette was recorded."""
 
 
 class RunInterrupted(DashnbError):

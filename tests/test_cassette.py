@@ -25,7 +25,6 @@ from dashnb import cli
 from dashnb.client.cassettes import (
     AsyncRecordingTransport,
     AsyncReplayTransport,
-    CassetteMismatch,
     RecordingTransport,
     ReplayTransport,
     read_cassette,
@@ -35,7 +34,14 @@ from dashnb.client.cassettes.redaction import REDACTED, Redactor, Sieve
 from dashnb.client.cassettes.runs import told_runs
 from dashnb.client.client import AsyncClient, Client
 from dashnb.client.failures import Backoff
-from dashnb.errors import ConfigurationError, ConnectionFailed, DashnbError, ProtocolError, ServerError
+from dashnb.errors import (
+    CassetteMismatch,
+    ConfigurationError,
+    ConnectionFailed,
+    DashnbError,
+    ProtocolError,
+    ServerError,
+)
 from dashnb.local.models.engine import TextPiece
 from dashnb.local.service import BASE_URL, LocalService, make_engine
 from dashnb.protocol.state import RunState

@@ -19,7 +19,6 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from dashnb.errors import DashnbError
 from dashnb.protocol.state import RunState
 from dashnb.view.toolcalls import read_output
 
@@ -45,8 +44,11 @@ _HEADERS = (
 Resolve = Callable[..., Iterable[tuple[Any, ...]]]
 
 
-class PictureNotFetched(DashnbError):
-    """A picture is not to be had, or not to be asked for; the message is the reason, in one line."""
+class PictureNotFetched(Exception):
+    """A picture is not to be had, or not to be asked for; the message is the reason, in one line.
+
+    It reaches no person: the answer is shown with the picture's link then.
+    """
 
 
 # --- which pictures ------------------------------------------------------------------------------

@@ -11,14 +11,13 @@ one stream; it has no requests, and cannot be connected to.
 """
 
 from dashnb.client.cassettes.cassette import Cassette, Exchange, read_cassette
-from dashnb.client.cassettes.player import AsyncReplayTransport, CassetteMismatch, ReplayTransport
+from dashnb.client.cassettes.player import AsyncReplayTransport, ReplayTransport
 from dashnb.client.cassettes.recorder import AsyncRecordingTransport, RecordingTransport
 
 __all__ = [
     "AsyncRecordingTransport",
     "AsyncReplayTransport",
     "Cassette",
-    "CassetteMismatch",
     "Exchange",
     "RecordingTransport",
     "ReplayTransport",

@@ -29,15 +29,11 @@ import httpx
 from dashnb.client.cassettes.cassette import Cassette, Exchange, read_cassette
 from dashnb.client.cassettes.redaction import REDACTED, Redactor
 from dashnb.client.client import monotonic_ms
-from dashnb.errors import ConfigurationError, DashnbError
+from dashnb.errors import CassetteMismatch, ConfigurationError
 
 # How many lines of a difference are shown, and how wide.
 MOST_LINES = 6
 MOST_COLUMNS = 110
-
-
-class CassetteMismatch(DashnbError):
-    """A request, or a reader of an answer, went another way than when the cassette was recorded."""
 
 
 class Player:
