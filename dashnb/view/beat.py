@@ -1,8 +1,8 @@
 """How often something is sent to the browser, however often it changes.
 
 A Jupyter server drops every message beyond a thousand a second, the one that says that the cell is
-done included; and a browser has more to do than to draw each token. So a stream sends its first messages
-at most every `FIRST_PAUSE` seconds, the others every `PAUSE`, and all streams of a process together at
+done included; and a browser has more to do than to draw each token. So a stream begins with a message
+every `FIRST_PAUSE` seconds and comes to one every `PAUSE`, and all streams of a process together send at
 most `PER_SECOND` messages a second.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-FIRST_PAUSE = 0.035  # seconds between two messages of a stream, as long as it has sent few
-PAUSE = 0.1  # and after that: a reader has begun, and each message has a price in the browser
-FIRST_MESSAGES = 20
+FIRST_PAUSE = 0.035  # seconds between the first two messages of a stream
+PAUSE = 0.16  # and between two of the last: a reader has begun, and each message has a price in the browser
+GROWTH = 0.002  # how much longer each pause is than the one before, in between
 PER_SECOND = 120  # messages of all streams together
 
 Value = TypeVar("Value")
@@ -27,12 +27,12 @@ class Budget:
 
     >>> budget = Budget(first_pause=0.04, pause=0.08, per_second=50)
     >>> budget.join()
-    >>> budget.pause(sent=1), budget.pause(sent=100)
+    >>> budget.pause(sent=0), budget.pause(sent=100)
     (0.04, 0.08)
 
     Args:
-        first_pause: Seconds between two of the first messages of a stream, at least.
-        pause: Seconds between two of its later messages.
+        first_pause: Seconds between the first two messages of a stream, at least.
+        pause: Seconds between two of its last messages.
         per_second: Messages of all streams in a second, at most.
     """
 
@@ -47,7 +47,7 @@ class Budget:
 
     def pause(self, sent: int) -> float:
         """Seconds that a stream waits that has ``sent`` so many messages, with as many others as there are now."""
-        own = self._first_pause if sent < FIRST_MESSAGES else self._pause
+        own = min(self._pause, self._first_pause + GROWTH * sent)
         return max(own, self._streams / self._per_second)
 
     def join(self) -> None:

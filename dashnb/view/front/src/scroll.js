@@ -1,12 +1,13 @@
 // A reader at the end of what grows stays at its end; any other is left where they are.
 
-const REMEMBERED = 2000; // milliseconds for which a scroller is taken to be the same
+const REMEMBERED = 2000; // milliseconds for which the ancestors that may scroll are taken to be the same
 
 export class Follower {
   /** @param {Element} element What grows. */
   constructor(element) {
     this.element = element;
     this.lookedAt = -Infinity;
+    this.scrollers = [];
   }
 
   /** Does `change`, and scrolls by as much as the lower edge went out of sight, if it was in sight. */
@@ -14,35 +15,35 @@ export class Follower {
     const before = this.edges();
     change();
     if (!before || before.end > before.fold + 1 || before.end < before.top) return;
+    // What did not scroll so far may have begun to, with this change.
     const after = this.edges();
     const below = after ? after.end - after.fold : 0;
-    if (below > 0 && after.end > before.end) before.scroller.scrollTop += below;
+    if (below > 0 && after.end > before.end) after.scroller.scrollTop += below;
   }
 
   edges() {
-    const scroller = this.element.isConnected && this.scroller();
-    if (!scroller) return null;
+    if (!this.element.isConnected) return null;
+    const scroller = this.scroller();
     const whole = scroller === document.scrollingElement;
     const box = whole ? { top: 0, bottom: innerHeight } : scroller.getBoundingClientRect();
     return { scroller, top: box.top, fold: box.bottom, end: this.element.getBoundingClientRect().bottom };
   }
 
-  /** What scrolls the element. Looking for it asks for the layout of every ancestor, so it is remembered. */
+  /** The nearest ancestor that scrolls. Which ones may is remembered: it takes the style of all of them. */
   scroller() {
     const now = performance.now();
-    const scrolls = this.found?.contains(this.element) && this.found.scrollHeight > this.found.clientHeight;
-    if (!scrolls || now - this.lookedAt > REMEMBERED) {
-      this.found = scrollerOf(this.element);
+    if (now - this.lookedAt > REMEMBERED || !this.scrollers.every((one) => one.contains(this.element))) {
+      this.scrollers = ancestorsThatMayScroll(this.element);
       this.lookedAt = now;
     }
-    return this.found;
+    return this.scrollers.find((one) => one.scrollHeight > one.clientHeight) ?? document.scrollingElement;
   }
 }
 
-function scrollerOf(element) {
+function ancestorsThatMayScroll(element) {
+  const found = [];
   for (let parent = element.parentElement; parent; parent = parent.parentElement) {
-    const scrolls = /auto|scroll|overlay/.test(getComputedStyle(parent).overflowY);
-    if (scrolls && parent.scrollHeight > parent.clientHeight) return parent;
+    if (/auto|scroll|overlay/.test(getComputedStyle(parent).overflowY)) found.push(parent);
   }
-  return document.scrollingElement;
+  return found;
 }
