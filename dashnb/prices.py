@@ -83,7 +83,7 @@ class Prices:
 
     >>> found = built_in().cost("qwen-plus", 1865, 139, "cloud")
     >>> str(found), found.price.date
-    ('0.00177 CNY', '2026-05-01')
+    ('0.00177 CNY', '2025-09-01')
     """
 
     table: Mapping[tuple[str, str], Price]

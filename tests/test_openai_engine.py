@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import socket
 import threading
 import time
@@ -816,5 +817,5 @@ def test_the_status_says_which_engine_and_model_answer() -> None:
     assert "qwen · language model in the cloud, Beijing answers." in summary(conversation)
     conversation = Conversation(load(engine="ollama:qwen3:0.6b", llm_key=KEY))
     assert "ollama · language model (qwen3:0.6b)" in status(conversation)
-    assert "model     qwen3:0.6b (engine ollama:qwen3:0.6b)" in status(conversation)
+    assert re.search(r"^model +qwen3:0.6b \(engine ollama:qwen3:0.6b\)$", status(conversation), re.MULTILINE)
     assert KEY not in status(conversation)
