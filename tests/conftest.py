@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ def _scrubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("DASHSCOPE_", "DASHNB_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    # An IPython shell puts its own module in this place, and other processes are then made from that.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("DASHNB_LANGUAGE", "en")
     monkeypatch.setenv("DASHNB_PICTURES", "link")

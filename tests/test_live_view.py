@@ -706,6 +706,7 @@ def test_text_stands_out_from_its_ground(stage: Stage, theme: str) -> None:
     acts = (f'call("get_weather", {ARGUMENTS!r}, "24 °C")', f"message({ALL_KINDS!r})", f"{end}", "completed()")
     shown = stage.play(*acts)
     try:
+        shown.evaluate("shown => shown.scrollIntoView()")  # what is out of sight has no colours yet
         wait_for_text(shown, "def")
         shown.locator("pre span").first.wait_for()
         shown.locator("summary").click()
