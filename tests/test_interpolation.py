@@ -18,8 +18,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from shells import messages_of, opened, run
 
 from dashnb.history import Table
-from dashnb.magics.variables import MOST_ROWS, as_text, fill_in
+from dashnb.magics.variables import as_text, fill_in
 from dashnb.protocol.state import RunState
+from dashnb.session.frames import MOST_ROWS
 from dashnb.session.result import RunResult
 
 NAMES = {"city": "Rome", "n": 42, "größe": 1.5}

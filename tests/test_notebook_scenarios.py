@@ -367,7 +367,7 @@ def test_a_table_of_a_function_reaches_the_service_as_markdown(client: Client) -
     with Session(client=client, tools=[list_prices], ledger=None) as session:
         answer = session.ask("List the prices of “G19”.")
     (call,) = answer.tool_calls
-    assert call.output == "| class | yuan |\n|---|---|\n| second | 577 |\n| first | 923 |"
+    assert call.output == "| class | yuan |\n| --- | --- |\n| second | 577 |\n| first | 923 |"
     assert str(call.output) in answer.text
 
 

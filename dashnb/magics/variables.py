@@ -10,12 +10,12 @@ import difflib
 import keyword
 import re
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from typing import Any
 
 from IPython.core.error import UsageError
 
-MOST_ROWS = 50
+from dashnb.session.frames import frame_as_markdown
+
 _BRACES = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}")
 
 
@@ -68,24 +68,7 @@ def as_text(value: Any) -> str:
     | 1 |
     |  |
     """
-    table = _table(value)
-    return str(value) if table is None else markdown_table(*table)
-
-
-def markdown_table(columns: Iterable[Any], rows: Iterable[Iterable[Any]], count: int) -> str:
-    """Rows as a Markdown table, the first `MOST_ROWS` of them and a line that says how many there are.
-
-    >>> print(markdown_table(["a|b"], [["x\\ny"]], 1))
-    | a\\|b |
-    | --- |
-    | x y |
-    """
-    names = [_cell(name) for name in columns]
-    lines = [_row(names), _row(["---"] * len(names))]
-    lines += [_row([_cell(value) for value in row]) for row in islice(rows, MOST_ROWS)]
-    if count > MOST_ROWS:
-        lines.append(f"\n({MOST_ROWS} of {count:,} rows)")
-    return "\n".join(lines)
+    return frame_as_markdown(value) or str(value)
 
 
 def _value(name: str, variables: Mapping[str, Any], secrets: tuple[str, ...]) -> str:
@@ -97,29 +80,3 @@ def _value(name: str, variables: Mapping[str, Any], secrets: tuple[str, ...]) ->
     if any(secret in text for secret in secrets):
         raise UsageError(f"the variable {name!r} holds the key of the service; nothing was sent.")
     return text
-
-
-def _table(value: Any) -> tuple[Iterable[Any], Iterable[Iterable[Any]], int] | None:
-    """Columns, the first rows and the number of rows of a table, None for anything else.
-
-    A frame is known by its type's name: to import its library would take longer than all the rest.
-    """
-    library, kind = type(value).__module__.partition(".")[0], type(value).__name__
-    if (library, kind) == ("dashnb", "Table"):
-        return value.columns, value[:MOST_ROWS].rows, len(value)
-    if (library, kind) == ("polars", "DataFrame"):
-        return value.columns, value.head(MOST_ROWS).iter_rows(), value.height
-    if (library, kind) == ("pandas", "DataFrame"):
-        counted = type(value.index).__name__ == "RangeIndex"  # a count from 0 says nothing
-        columns = [*([] if counted else [value.index.name or ""]), *value.columns]
-        return columns, value.head(MOST_ROWS).itertuples(index=not counted, name=None), len(value)
-    return None
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return " ".join(text.replace("|", "\\|").split())

@@ -14,15 +14,14 @@ from __future__ import annotations
 import base64
 import io
 import struct
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
 
 from dashnb.protocol.pieces import NO_ASIDE, Aside
+from dashnb.session.frames import frame_as_markdown
 
-ROWS_TOLD = 50
 _PICTURES = (("_repr_png_", "png"), ("_repr_jpeg_", "jpeg"))
 
 
@@ -55,7 +54,7 @@ def outcome_of(value: Any) -> Outcome:
         )
     if picture := _picture(value):
         return Outcome(picture.words, Aside(pictures=(picture.address,)))
-    if table := _table(value):
+    if table := frame_as_markdown(value):
         return Outcome(_sendable(table))
     return Outcome(to_json(value, fallback=str).decode())
 
@@ -112,45 +111,3 @@ def _shown(value: Any, method: str) -> bytes | None:
     if isinstance(content, str):
         content = base64.b64decode(content)
     return content if isinstance(content, bytes) else None
-
-
-# --- tables ------------------------------------------------------------------------------------
-
-
-def _table(value: Any) -> str:
-    """The value as a Markdown table if it is a frame, else ``""``."""
-    library = type(value).__module__.partition(".")[0]
-    if library == "pandas" and hasattr(value, "itertuples"):
-        rows = value.head(ROWS_TOLD).itertuples(index=False, name=None)
-        return markdown_table(list(value.columns), rows, len(value))
-    if library == "polars" and hasattr(value, "iter_rows"):
-        return markdown_table(value.columns, value.head(ROWS_TOLD).iter_rows(), len(value))
-    if library == "dashnb" and hasattr(value, "to_dicts"):
-        rows = (row.values() for row in value.head(ROWS_TOLD).to_dicts())
-        return markdown_table(value.columns, rows, len(value))
-    return ""
-
-
-def markdown_table(columns: Sequence[Any], rows: Iterable[Iterable[Any]], length: int) -> str:
-    """A table in Markdown, with a note of the rows that are not in it.
-
-    >>> print(markdown_table(["a", "b"], [(1, "x|y")], 3))
-    | a | b |
-    |---|---|
-    | 1 | x\\|y |
-    <BLANKLINE>
-    … 2 more rows
-
-    Args:
-        columns: Their names.
-        rows: The first rows.
-        length: How many rows there are in all.
-    """
-    lines = [_line(columns), "|" + "---|" * len(columns), *map(_line, rows)]
-    more = length - (len(lines) - 2)
-    return "\n".join(lines) + (f"\n\n… {more} more rows" if more > 0 else "")
-
-
-def _line(cells: Iterable[Any]) -> str:
-    shown = (" ".join(str(cell).replace("|", "\\|").split()) for cell in cells)
-    return "| " + " | ".join(shown) + " |"
