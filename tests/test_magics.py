@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import inspect
 import re
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from traitlets.config import Config
+from shells import opened, run
 
 import dashnb
 from dashnb.errors import BadRequestError, ConfigurationError, DashnbError, NotFoundError, RunError, ServerError
@@ -29,27 +28,8 @@ TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("DASHNB_PACE", "0")
-    config = Config()
-    config.HistoryManager.enabled = False
-    shell = InteractiveShell(config=config)
-    monkeypatch.setattr(InteractiveShell, "_instance", shell)
-    shell.run_line_magic("load_ext", "dashnb")
-    yield shell
-    shell.run_line_magic("unload_ext", "dashnb")
-    atexit.unregister(shell.atexit_operations)
-    shell.atexit_operations()
-
-
-def run(shell: InteractiveShell, cell: str) -> tuple[Any, str]:
-    """The result of a cell and what it printed; a cell that fails raises."""
-    with capture_output() as captured:
-        result = shell.run_cell(cell)
-    error = result.error_before_exec or result.error_in_exec
-    if error is not None:
-        raise error
-    return result.result, captured.stdout + "".join(map(str, captured.outputs))
+    with opened(monkeypatch, tmp_path) as shell:
+        yield shell
 
 
 def test_a_cell_asks_the_assistant_and_shows_the_answer(shell: InteractiveShell) -> None:

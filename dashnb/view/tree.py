@@ -39,10 +39,6 @@ class Element:
     attributes: tuple[tuple[str, str], ...] = ()
     children: tuple[Node, ...] = ()
 
-    def with_children(self, children: Iterable[Node]) -> Element:
-        """The element with more children behind its own."""
-        return Element(self.tag, self.attributes, (*self.children, *children))
-
 
 Node = Element | str
 
