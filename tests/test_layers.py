@@ -23,10 +23,11 @@ BELOW: dict[str, set[str]] = {
     "keys": {"errors"},
     "prices": {"errors"},
     "settings": {"keys", "errors"},
+    "database": {"errors"},
     "protocol": {"errors"},
     "client": {"protocol", "keys", "errors", "settings"},
-    "local": {"protocol", "errors", "settings"},
-    "history": {"protocol", "prices", "errors", "settings"},
+    "local": {"protocol", "database", "errors", "settings"},
+    "history": {"protocol", "database", "prices", "errors", "settings"},
     "view": {"protocol", "history", "prices", "errors"},
     "session": {"client", "local", "history", "protocol", "keys", "prices", "errors", "settings"},
 }

@@ -8,12 +8,10 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,9 +19,12 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from dashnb.database import DatabaseFile, Usage
+from dashnb.database.engine import engine_of
 from dashnb.errors import StoreError
 from dashnb.history.rows import Circumstances, Row, rows_of
 from dashnb.history.schema import TABLES, Kind
@@ -32,7 +33,6 @@ from dashnb.prices import Prices
 from dashnb.protocol.state import RunState
 
 SCHEMA_VERSION = 2
-MEMORY = ":memory:"
 
 _TYPES: Mapping[Kind, type[sa.types.TypeEngine[Any]]] = {
     "id": sa.Text,
@@ -43,17 +43,7 @@ _TYPES: Mapping[Kind, type[sa.types.TypeEngine[Any]]] = {
     "time": sa.BigInteger,
 }
 
-_SWITCH_OFF = "or go on without a ledger: DASHNB_LEDGER=off"
-
-# What a person can do, by SQLite's primary result code.
-_REMEDIES: Mapping[int, str] = {
-    sqlite3.SQLITE_BUSY: "Another process has been writing for too long; try again.",
-    sqlite3.SQLITE_LOCKED: "Another process has been writing for too long; try again.",
-    sqlite3.SQLITE_FULL: f"Make room on the disk, {_SWITCH_OFF}.",
-    sqlite3.SQLITE_READONLY: f"Make the file and its folder writable, {_SWITCH_OFF}.",
-    sqlite3.SQLITE_CANTOPEN: f"Make the file and its folder readable and writable, {_SWITCH_OFF}.",
-}
-_REMEDY = f"Move the file away, and a new one is made; {_SWITCH_OFF}."
+USAGE = Usage("The ledger", "go on without a ledger: DASHNB_LEDGER=off")
 
 
 def _columns(table: str) -> list[sa.Column[Any]]:
@@ -110,23 +100,17 @@ class Ledger:
     """
 
     def __init__(self, database: str | Path, *, ids: Callable[[], object] = uuid4, busy_timeout: float = 10.0) -> None:
-        self._database = str(database)
+        self._file = DatabaseFile(str(database), USAGE, busy_timeout)
         self._ids = ids
         self._lock = threading.Lock()
         self._closed = False
-        with self._failures():
-            known = _version(self._database)
-        if known > SCHEMA_VERSION:
-            raise StoreError(
-                f"The ledger {self._database} was made by a newer dashnb (format {known}, this one knows "
-                f"{SCHEMA_VERSION}).\nUpdate dashnb, {_SWITCH_OFF}."
-            )
-        self._engine = _engine(self._database, busy_timeout)
+        # One connection under one lock: also what keeps a database in memory the same for all threads.
+        self._engine = engine_of(self._file, pool=StaticPool)
         # A ledger that is simply forgotten leaves no open file behind.
         self._end = weakref.finalize(self, self._engine.dispose)
         try:
-            with self._failures():
-                _prepare(self._engine, self._database, known)
+            with self._file.failures(SQLAlchemyError):
+                _prepare(self._engine, self._file)
         except StoreError:
             self.close()
             raise
@@ -163,7 +147,7 @@ class Ledger:
         key = state.id or f"request_{self._ids()}"
         about = Circumstances(key, prompt, prompt_id, engine, connection, recorded_at, prices)
         rows = rows_of(state, about)
-        with self._connection() as connected:
+        with self._connection(writes=True) as connected:
             return _replace(connected, rows)
 
     # --- reading ---------------------------------------------------------------------------
@@ -249,7 +233,7 @@ class Ledger:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Ledger({self._database!r}{', closed' if self._closed else ''})"
+        return f"Ledger({self._file.path!r}{', closed' if self._closed else ''})"
 
     # --- what it is made of ----------------------------------------------------------------
 
@@ -288,62 +272,47 @@ class Ledger:
             return [tuple(row) for row in connected.execute(query)]
 
     @contextmanager
-    def _connection(self) -> Iterator[sa.Connection]:
-        with self._lock, self._failures():
+    def _connection(self, *, writes: bool = False) -> Iterator[sa.Connection]:
+        with self._lock, self._file.failures(SQLAlchemyError):
             if self._closed:
-                raise StoreError(f"The ledger {self._database} is closed.")
-            with self._engine.begin() as connected:
+                raise StoreError(f"The ledger {self._file.path} is closed.")
+            with self._engine.execution_options(writes=writes).begin() as connected:
                 yield connected
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
-            cause = getattr(error, "orig", None) or error
-            remedy = _REMEDIES.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, _REMEDY)
-            raise StoreError(f"The ledger {self._database} cannot be used: {cause}.\n{remedy}") from error
 
-
-def _version(database: str) -> int:
-    """The format of the file, 0 if there is none yet; reading it changes nothing."""
-    if database == MEMORY or not os.path.exists(database):
-        return 0
-    with closing(sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode=ro", uri=True)) as connected:
-        version: int = connected.execute("PRAGMA user_version").fetchone()[0]
-        return version
-
-
-def _engine(database: str, busy_timeout: float) -> sa.Engine:
-    # One connection under one lock: also what keeps a database in memory the same for all threads.
-    return sa.create_engine(
-        sa.URL.create("sqlite", database=database),
-        poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "timeout": busy_timeout},
-    )
-
-
-def _prepare(engine: sa.Engine, database: str, known: int) -> None:
-    if known == SCHEMA_VERSION:
-        return
-    if database != MEMORY:
-        Path(database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives the files beside this one the same permissions.
-        os.close(os.open(database, os.O_CREAT | os.O_RDWR, 0o600))
+def _prepare(engine: sa.Engine, file: DatabaseFile) -> None:
     with engine.begin() as connected:
-        # SQLite does not wait for its turn here; who is refused finds the file switched by the other.
-        with suppress(sa.exc.OperationalError):
-            connected.exec_driver_sql("PRAGMA journal_mode = WAL")
-        # Two processes may do this at the same time: each statement is right the second time as well.
-        for table in _METADATA.sorted_tables:
-            connected.execute(CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                connected.execute(CreateIndex(index, if_not_exists=True))
-        # From here on one process at a time: a column is added once.
-        connected.exec_driver_sql("BEGIN IMMEDIATE")
-        for table in _METADATA.sorted_tables:
-            _add_columns(connected, table)
-        connected.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        known = _version(connected, file)
+    if known != SCHEMA_VERSION:
+        # One process at a time; the second one finds everything done.
+        with engine.execution_options(writes=True).begin() as connected:
+            if _version(connected, file) != SCHEMA_VERSION:
+                _update(connected)
+    if file.log_ahead():
+        engine.dispose()  # the connection of before syncs more than it now has to
+
+
+def _version(connected: sa.Connection, file: DatabaseFile) -> int:
+    """The format of the file, 0 if there is nothing in it yet; reading it changes nothing."""
+    version = connected.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"The ledger {file.path} was made by a newer dashnb (format {version}, this one knows "
+            f"{SCHEMA_VERSION}).\nUpdate dashnb, or {USAGE.otherwise}."
+        )
+    if version == 0 and set(sa.inspect(connected).get_table_names()) - set(_METADATA.tables):
+        raise USAGE.unusable(file.path, "it is another program's database, and left as it was")
+    return int(version)
+
+
+def _update(connected: sa.Connection) -> None:
+    """Make the tables and columns that are missing."""
+    for table in _METADATA.sorted_tables:
+        connected.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connected.execute(CreateIndex(index, if_not_exists=True))
+        _add_columns(connected, table)
+    connected.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _add_columns(connected: sa.Connection, table: sa.Table) -> None:

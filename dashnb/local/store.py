@@ -8,18 +8,18 @@ before anybody sees it, together with the change it tells about.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
 
+from dashnb.database import MEMORY, DatabaseFile, Usage
+from dashnb.database.diagnosis import STUMBLES
+from dashnb.database.engine import engine_of, options, prepared
 from dashnb.errors import StoreError
 from dashnb.local.migrations import MIGRATIONS
 from dashnb.local.schema import SCHEMA_VERSION, TABLES, events, metadata, owners, schema_version
@@ -27,6 +27,10 @@ from dashnb.protocol.lifecycle import ACTIVE_RUN_STATUSES, is_final
 from dashnb.protocol.requests import ListQuery
 
 Record = dict[str, Any]
+
+USAGE = Usage("The database", "name another one with DASHNB_DATABASE")
+
+_FAILURES: tuple[type[Exception], ...] = (SQLAlchemyError, *STUMBLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +88,38 @@ class Store:
     def __init__(self, database: str) -> None:
         self.database = _shown(database)
         try:
-            self._engine = _connect(database)
+            self._file = _file(database)
+            self._engine = (
+                engine_of(self._file)
+                if self._file
+                else prepared(sa.create_engine(database, **options(self._failure)), self._failure)
+            )
         except (SQLAlchemyError, ImportError) as error:
             raise _unusable(self.database, error) from error
         # A change reads before it writes; on SQLite it has to be alone from its first look.
         self._writing = self._engine.execution_options(writes=True)
         try:
-            self._prepare()
-        except StoreError:
+            while not self._is_current():
+                pass
+            if self._file and self._file.log_ahead():
+                self._engine.dispose()  # connections of before sync more than they now have to
+        except _FAILURES as error:
+            self.close()
+            raise self._failure(error) from error
+        except BaseException:
             self.close()
             raise
-        except SQLAlchemyError as error:
-            self.close()
-            raise _unusable(self.database, error) from error
 
-    def _prepare(self) -> None:
-        while not self._is_current():
-            pass
-        if self._engine.name == "sqlite":
-            _log_ahead(self._engine)
+    def _failure(self, error: Exception) -> StoreError:
+        return self._file.failure(error) if self._file else _unusable(self.database, error)
 
     def _is_current(self) -> bool:
         """True if the schema is that of today; else it has come one version closer to it."""
         with self._writing.begin() as connection:
-            if not sa.inspect(connection).has_table("schema_version"):
+            tables = sa.inspect(connection).get_table_names()
+            if schema_version.name not in tables:
+                if tables and self._file:
+                    raise USAGE.unusable(self.database, "it is another program's database, and left as it was")
                 metadata.create_all(connection)
                 connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
                 return True
@@ -119,7 +131,9 @@ class Store:
                 )
             if version in MIGRATIONS:
                 MIGRATIONS[version](connection)
-                connection.execute(schema_version.update().values(version=version + 1))
+            # Even if it is current already: what cannot be written is to be known now.
+            now = min(version + 1, SCHEMA_VERSION)
+            connection.execute(schema_version.update().values(version=now))
             return version not in MIGRATIONS
 
     @contextmanager
@@ -193,6 +207,10 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def forget(self) -> None:
+        """Let all connections be as they are: in a forked process they are those of its parent."""
+        self._engine.dispose(close=False)
 
 
 class Change:
@@ -305,80 +323,24 @@ class Change:
         self._connection.execute(owners.delete().where(sa.or_(owners.c.id == owner, owners.c.until < before)))
 
 
-def _connect(database: str) -> sa.Engine:
-    if "://" in database:
-        return _sqlite_by_hand(sa.create_engine(database))
-    if database == ":memory:":
-        memory = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        return _sqlite_by_hand(memory)
-    path = Path(database).expanduser()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            # Conversations are private: only their owner may read the file.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        elif path.is_file():
-            _check_header(path)
-    except OSError as error:
-        raise StoreError(
-            f"The database {path} cannot be created: {error.strerror}.\nName another place with DASHNB_DATABASE."
-        ) from error
-    # A name may hold what means something in a URL, such as a question mark.
-    url = sa.URL.create("sqlite", database=str(path))
-    return _sqlite_by_hand(sa.create_engine(url, connect_args={"timeout": 10}))
-
-
-def _check_header(path: Path) -> None:
-    """Refuse a file that SQLite would write over: it takes anything shorter than a page for empty."""
-    with path.open("rb") as file:
-        header = file.read(16)
-    if header and header != b"SQLite format 3\0":
-        raise StoreError(
-            f"The database {path} cannot be used: the file is not a database.\n"
-            "Move the file away, or name another one with DASHNB_DATABASE."
-        )
-
-
-def _sqlite_by_hand(engine: sa.Engine) -> sa.Engine:
-    """On SQLite, begin transactions ourselves: its driver begins them only at the first write."""
-    if engine.name != "sqlite":
-        return engine
-
-    @sa.event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
-        try:
-            connection.execute("PRAGMA synchronous=NORMAL")
-        except sqlite3.Error:
-            connection.close()
-            raise
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _log_ahead(engine: sa.Engine) -> None:
-    """Let readers and a writer work at the same time; another process that opens the file may be doing the same."""
-    with closing(engine.raw_connection()) as connection, suppress(sqlite3.OperationalError):
-        connection.cursor().execute("PRAGMA journal_mode=WAL")
+def _file(database: str) -> DatabaseFile | None:
+    """The file of a database, or a place in memory; None for a server."""
+    if "://" not in database:
+        return DatabaseFile(os.path.expanduser(database), USAGE)
+    url = sa.make_url(database)
+    if url.get_backend_name() != "sqlite" or url.query:
+        return None
+    return DatabaseFile(url.database or MEMORY, USAGE)
 
 
 def _unusable(database: str, error: Exception) -> StoreError:
-    if isinstance(error, DBAPIError):
-        reason = str(error.orig).strip().partition("\n")[0]
-    elif isinstance(error, (NoSuchModuleError, ImportError)):
-        reason = str(error)
-    else:
+    """The error about a database that is no file of ours."""
+    if isinstance(error, SQLAlchemyError) and not isinstance(error, (DBAPIError, NoSuchModuleError)):
         # Other messages repeat the URL, and with it a password.
         reason = "it is not the URL of a database"
-    return StoreError(
-        f"The database {database} cannot be used: {reason}.\n"
-        "Move the file away, or name another one with DASHNB_DATABASE."
-    )
+    else:
+        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return USAGE.unusable(database, reason)
 
 
 def _shown(database: str) -> str:

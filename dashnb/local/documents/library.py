@@ -7,18 +7,18 @@ nothing open between; a file that a newer dashnb made, or that is none of ours, 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dashnb.database import MEMORY, DatabaseFile, Usage
 from dashnb.errors import StoreError
 from dashnb.local.documents import terms
 
 SCHEMA_VERSION = 1
-MEMORY = ":memory:"
+USAGE = Usage("The database of documents", "name another folder with DASHNB_DATA_DIR")
 MOST_TERMS = 64  # of a query; longer ones are cut
 _CANDIDATES = 200
 _TITLE, _TEXT = 2.0, 1.0  # what a term weighs
@@ -77,6 +77,7 @@ class Library:
 
     def __init__(self, file: Path | str) -> None:
         self.file = file
+        self._database = DatabaseFile(str(file), USAGE)
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> Library:
@@ -200,18 +201,9 @@ class Library:
         """The connection; None if there is no file yet, and none is to be made."""
         if self._connection is not None:
             return self._connection
-        if self.file == MEMORY:
-            address = MEMORY
-        else:
-            path = Path(self.file).absolute()
-            if not path.exists():
-                if not create:
-                    return None
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                # Made by us, so that only its owner may read it; SQLite would ask the umask.
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            address = f"{path.as_uri()}?mode=rw"
-        connection = sqlite3.connect(address, uri=True, timeout=10, isolation_level=None)
+        if not create and self.file != MEMORY and not self._database.exists():
+            return None
+        connection = self._database.connect(create=create)
         try:
             self._prepare(connection)
         except BaseException:
@@ -238,19 +230,17 @@ class Library:
             )
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if (version == 0 and names) or (version and not {"documents", "passages", "words"} <= names):
-            raise StoreError(f"{self.file} is another program's database; it is as it was.\nMove it away.")
+            raise USAGE.unusable(str(self.file), "it is another program's database, and left as it was")
         return int(version)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
         try:
-            yield
-        except (sqlite3.Error, OSError) as error:
+            with self._database.failures():
+                yield
+        except StoreError:
             self.close()
-            raise StoreError(
-                f"The documents in {self.file} cannot be used: {error}.\nThe file is as it was; make it readable and "
-                "writable, or move it away and add the documents again."
-            ) from error
+            raise
 
 
 def _find(collections: int) -> str:

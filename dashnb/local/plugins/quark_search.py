@@ -15,8 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from dashnb.database import MEMORY
 from dashnb.errors import StoreError
-from dashnb.local.documents.library import MEMORY, Document, Found, Library
+from dashnb.local.documents.library import Document, Found, Library
 from dashnb.local.documents.passages import snippet
 from dashnb.local.plugins import Plugin, PluginError
 from dashnb.local.plugins.arguments import read_arguments, text_argument
