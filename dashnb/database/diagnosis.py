@@ -161,10 +161,12 @@ def _by_check(path: str, cause: BaseException) -> tuple[str, str]:
 
 
 def _forbidden(path: str) -> tuple[str, str] | None:
-    """Which permission is missing: to the folder, or to the file."""
+    """What is in the way of the file: its folder, or a permission."""
     folder = os.path.dirname(os.path.realpath(path))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
-        return f"there is no folder {folder}", "make the folder"
+        return f"{folder} is not a folder", ""
     if not os.access(folder, os.X_OK | os.R_OK):
         return f"the folder {folder} may not be read", f"give it back to yourself: chmod u+rwx {shlex.quote(folder)}"
     if not os.path.exists(path) or os.access(path, os.R_OK | os.W_OK):

@@ -20,7 +20,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from dashnb.errors import APIError, api_error
+from dashnb.errors import APIError, StoreError, api_error
 from dashnb.local.endpoints import Answer, Endpoints, Follow, Request
 from dashnb.local.log import EventLog
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN, OPERATIONS, Operation
@@ -114,6 +114,8 @@ class _Answerer:
                 result = handle(await _read(operation, http, request_id))
             except APIError as error:
                 return self._error(error, request_id)
+            except StoreError as error:
+                return self._error(_unavailable(error), request_id)
             return self._response(result, request_id)
 
         return answer
@@ -126,6 +128,8 @@ class _Answerer:
             follow = self._endpoints.join_run(dict(http.path_params), after=_position(http))
         except APIError as error:
             return self._error(error, request_id)
+        except StoreError as error:
+            return self._error(_unavailable(error), request_id)
         return self._response(follow, request_id)
 
     async def refuse(self, http: HttpRequest, error: HTTPException) -> Response:
@@ -165,12 +169,20 @@ class _Answerer:
 
     async def _stream(self, answer: Follow) -> AsyncIterator[bytes]:
         following = self._log.follow(answer.run_id, after=answer.after, heartbeat=self._heartbeat)
-        async with aclosing(following) as events:
-            async for event in events:
-                if event is None:
-                    yield comment("heartbeat")
-                else:
-                    yield encode(ServerSentEvent(event.name, event.data, event.id))
+        try:
+            async with aclosing(following) as events:
+                async for event in events:
+                    if event is None:
+                        yield comment("heartbeat")
+                    else:
+                        yield encode(ServerSentEvent(event.name, event.data, event.id))
+        except StoreError as error:
+            told = _unavailable(error)
+            yield encode(ServerSentEvent("error", json.dumps({"code": told.code, "message": told.message})))
+
+
+def _unavailable(error: StoreError) -> APIError:
+    return api_error(503, code="DatabaseUnavailable", message=str(error))
 
 
 def _same(given: str, expected: str) -> bool:

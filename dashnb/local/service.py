@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import threading
 import time
 import uuid
@@ -17,7 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from dashnb.errors import ConfigurationError
+from dashnb.errors import ConfigurationError, StoreError
 from dashnb.local.app import create_app
 from dashnb.local.endpoints import Endpoints
 from dashnb.local.keeper import LIFETIME_MS, Keeper
@@ -34,6 +35,8 @@ from dashnb.settings import Settings
 # Any URL does: it only has to look like the service's, and never leaves the process.
 BASE_URL = "http://dashnb.local/api/v1"
 DEFAULT_PACE = 0.015
+
+_log = logging.getLogger(__name__)
 
 
 def make_engine(name: str, *, pace: float = 0.0, settings: Settings | None = None) -> Engine:
@@ -128,7 +131,8 @@ class LocalService:
         self.runner = Runner(self.store, engine, plugins)
         self.keeper = Keeper(self.store, self.log, self.runner, clock=clock, lifetime=lifetime)
         try:
-            self.keeper.sweep()  # what a service that was killed has left
+            with self.store.failures():
+                self.keeper.sweep()  # what a service that was killed has left
         except BaseException:
             self.store.close()
             raise
@@ -173,9 +177,14 @@ def _end(loop: LoopThread, stop: Callable[[], Coroutine[Any, Any, None]], store:
         # The garbage collector may call from the loop's own thread, which cannot wait for itself.
         threading.Thread(target=_end, args=(loop, stop, store), name="dashnb-local-end").start()
         return
-    loop.start(stop()).result()
-    loop.close()
-    store.close()
+    try:
+        loop.start(stop()).result()
+    except StoreError as error:
+        # What could not be said at the end is found out by the next service that looks.
+        _log.warning("the embedded API could not take its leave: %s", error)
+    finally:
+        loop.close()
+        store.close()
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from dashnb.database import MEMORY, DatabaseFile, Usage
 from dashnb.database.diagnosis import STUMBLES
-from dashnb.database.engine import engine_of, options, prepared
+from dashnb.database.engine import Failure, engine_of, options, prepared
 from dashnb.errors import StoreError
 from dashnb.local.migrations import MIGRATIONS
 from dashnb.local.schema import SCHEMA_VERSION, TABLES, events, metadata, owners, schema_version
@@ -123,7 +124,9 @@ class Store:
                 metadata.create_all(connection)
                 connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
                 return True
-            version = connection.scalar(sa.select(schema_version.c.version)) or 0
+            version = connection.scalar(sa.select(schema_version.c.version))
+            if not isinstance(version, int):
+                raise USAGE.unusable(self.database, "it does not say of which version it is")
             if version > SCHEMA_VERSION:
                 raise StoreError(
                     f"The database {self.database} was written by a newer dashnb (version {version}).\n"
@@ -131,21 +134,34 @@ class Store:
                 )
             if version in MIGRATIONS:
                 MIGRATIONS[version](connection)
-            # Even if it is current already: what cannot be written is to be known now.
-            now = min(version + 1, SCHEMA_VERSION)
-            connection.execute(schema_version.update().values(version=now))
+                version += 1
+            # Even if nothing has changed: a database that cannot be written is to be refused now.
+            connection.execute(schema_version.update().values(version=version))
             return version not in MIGRATIONS
 
     @contextmanager
     def begin(self) -> Iterator[Change]:
         """A transaction: all of its changes are kept, or none."""
         with self._writing.begin() as connection:
-            yield Change(connection)
+            yield Change(connection, self._failure)
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """What damaged records make of those who work with them becomes a `StoreError`."""
+        try:
+            yield
+        except _FAILURES as error:
+            raise self._failure(error) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Change]:
+        with self._engine.connect() as connection:
+            yield Change(connection, self._failure)
 
     def get(self, table: str, object_id: str, **parents: str) -> Record | None:
         """The record with this id and these parents, or None."""
-        with self._engine.connect() as connection:
-            return Change(connection).get(table, object_id, **parents)
+        with self._reading() as change:
+            return change.get(table, object_id, **parents)
 
     def page(self, table: str, query: ListQuery, **parents: str) -> tuple[list[Record], bool]:
         """One page of records, and whether there are more behind it.
@@ -155,10 +171,10 @@ class Store:
         """
         rows = TABLES[table]
         newest_first = query.order == "desc"
-        with self._engine.connect() as connection:
+        with self._reading() as change:
             select = _select(rows, parents)
             if anchor_id := query.after or query.before:
-                anchor = connection.scalar(_select(rows, {**parents, "id": anchor_id}).with_only_columns(rows.c.key))
+                anchor = change.scalar(_select(rows, {**parents, "id": anchor_id}).with_only_columns(rows.c.key))
                 if anchor is None:
                     raise KeyError(anchor_id)
                 behind = bool(query.after) == newest_first
@@ -166,43 +182,37 @@ class Store:
             # A page that ends before an entry is read backwards from that entry.
             descending = newest_first != bool(query.before)
             select = select.order_by(rows.c.key.desc() if descending else rows.c.key)
-            select = select.limit(query.size + 1).offset(query.skipped)
-            found = [_record(row) for row in connection.execute(select)]
+            found = change.records(select.limit(query.size + 1).offset(query.skipped))
         more = len(found) > query.size
         found = found[: query.size]
         return (found[::-1] if query.before else found), more
 
     def every(self, table: str, **parents: str) -> list[Record]:
         """All records with these parents, in the order of their creation."""
-        with self._engine.connect() as connection:
-            return Change(connection).every(table, **parents)
+        with self._reading() as change:
+            return change.every(table, **parents)
 
     def newest(self, table: str, count: int | None, **parents: str) -> list[Record]:
         """The last records with these parents, oldest first; all of them if ``count`` is None."""
         rows = TABLES[table]
-        with self._engine.connect() as connection:
-            select = _select(rows, parents).order_by(rows.c.key.desc()).limit(count)
-            return [_record(row) for row in connection.execute(select)][::-1]
+        with self._reading() as change:
+            return change.records(_select(rows, parents).order_by(rows.c.key.desc()).limit(count))[::-1]
 
     def events(self, run_id: str, *, after: int = 0) -> list[LoggedEvent]:
         """The events of a run's log behind a position, in order."""
-        with self._engine.connect() as connection:
-            select = (
-                sa.select(events.c.seq, events.c.name, events.c.data)
-                .where(events.c.run_key == _run_key(run_id), events.c.seq > after)
-                .order_by(events.c.seq)
-            )
-            return [LoggedEvent(run_id, *row) for row in connection.execute(select)]
+        with self._reading() as change:
+            return change.events(run_id, after=after)
 
     def active_runs(self, **parents: str) -> list[Record]:
         """All runs with these parents that have not ended, in the order of their creation."""
-        with self._engine.connect() as connection:
-            return Change(connection).active_runs(**parents)
+        with self._reading() as change:
+            return change.active_runs(**parents)
 
     def owned_until(self, owner: str) -> int | None:
         """How long an owner of runs is to be believed without another sign of life; None if it has left."""
-        with self._engine.connect() as connection:
-            return connection.scalar(sa.select(owners.c.until).where(owners.c.id == owner))
+        with self._reading() as change:
+            until = change.scalar(sa.select(owners.c.until).where(owners.c.id == owner))
+            return until if isinstance(until, int) else None
 
     def close(self) -> None:
         """Close all connections."""
@@ -216,29 +226,50 @@ class Store:
 class Change:
     """What can be done inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, failure: Failure) -> None:
         self._connection = connection
+        self._failure = failure
+
+    def records(self, select: sa.Select[Any]) -> list[Record]:
+        """The records that a selection of whole rows finds."""
+        rows = self._connection.execute(select).all()
+        try:
+            return [_record(row) for row in rows]
+        except (TypeError, ValueError) as error:
+            raise self._failure(error) from error
+
+    def scalar(self, select: sa.Select[Any]) -> Any:
+        """The first value of a selection, None if it is empty."""
+        return self._connection.scalar(select)
 
     def get(self, table: str, object_id: str, **parents: str) -> Record | None:
         """The record with this id and these parents, or None."""
-        row = self._connection.execute(_select(TABLES[table], {**parents, "id": object_id})).first()
-        return None if row is None else _record(row)
+        return next(iter(self.records(_select(TABLES[table], {**parents, "id": object_id}))), None)
 
     def lock(self, table: str, object_id: str) -> Record | None:
         """The same, and nobody else changes it before this transaction ends."""
-        row = self._connection.execute(_select(TABLES[table], {"id": object_id}).with_for_update()).first()
-        return None if row is None else _record(row)
+        return next(iter(self.records(_select(TABLES[table], {"id": object_id}).with_for_update())), None)
 
     def every(self, table: str, **parents: str) -> list[Record]:
         """All records with these parents, in the order of their creation."""
         rows = TABLES[table]
-        return [_record(row) for row in self._connection.execute(_select(rows, parents).order_by(rows.c.key))]
+        return self.records(_select(rows, parents).order_by(rows.c.key))
 
     def active_runs(self, **parents: str) -> list[Record]:
         """All runs with these parents that have not ended, in the order of their creation."""
         runs = TABLES["runs"]
         select = _select(runs, parents).where(runs.c.status.in_(sorted(ACTIVE_RUN_STATUSES)))
-        return [_record(row) for row in self._connection.execute(select.order_by(runs.c.key))]
+        return self.records(select.order_by(runs.c.key))
+
+    def events(self, run_id: str, *, after: int = 0) -> list[LoggedEvent]:
+        """The events of a run's log behind a position, in order."""
+        select = sa.select(events.c.seq, events.c.name, events.c.data)
+        select = select.where(events.c.run_key == _run_key(run_id), events.c.seq > after).order_by(events.c.seq)
+        rows = self._connection.execute(select).all()
+        damaged = [row for row in rows if not (isinstance(row.name, str) and isinstance(row.data, str))]
+        if damaged:
+            raise self._failure(ValueError(f"an event of {run_id} is no text"))
+        return [LoggedEvent(run_id, *row) for row in rows]
 
     def logged(self, run_id: str, name: str) -> list[str]:
         """The data of all events of this name in a run's log, in order."""
@@ -370,4 +401,8 @@ def _record(row: sa.Row[Any]) -> Record:
     fields = dict(row._mapping)
     del fields["key"]
     data = fields.pop("data")
+    # Only damage makes other types; whoever works with a record is spared it.
+    whole = isinstance(data, dict) and isinstance(fields["id"], str) and isinstance(fields["created_at"], int)
+    if not whole or not all(isinstance(value, (str, int, NoneType)) for value in fields.values()):
+        raise ValueError(f"the record {str(fields['id'])[:80]!r} is not as it was kept")
     return {**{name: value for name, value in fields.items() if value is not None}, **data}

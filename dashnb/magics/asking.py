@@ -141,7 +141,7 @@ class Asking:
                 tools=tools,
                 client=client,
                 thread=thread,
-                ledger=conversation.ledger,
+                ledger=conversation.recording,
                 approve=self._approver.ask,
             )
             self._stream(text, self._session(make, assistant))
@@ -158,7 +158,7 @@ class Asking:
                 tools=tools,
                 client=client,
                 thread=there.get("thread"),
-                ledger=self._conversation.ledger,
+                ledger=self._conversation.recording,
                 approve=self._approver.ask,
             )
             session = self._session(make, there.get("assistant"))

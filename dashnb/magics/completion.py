@@ -285,8 +285,8 @@ def _threads(conversation: Conversation) -> Iterator[str]:
     """The ids of the threads that are known here, the newest first."""
     if conversation.thread is not None:
         yield conversation.thread.id
-    if conversation._ledger is not None:
-        yield from (str(row["id"]) for row in reversed(conversation._ledger.threads(limit=50).to_dicts()))
+    if (ledger := conversation.recording.opened) is not None:
+        yield from (str(row["id"]) for row in reversed(ledger.threads(limit=50).to_dicts()))
 
 
 def _files(typed: str) -> list[str]:

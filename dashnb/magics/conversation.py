@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
-from dashnb.errors import APIError, NotFoundError, StoreError
+from dashnb.errors import APIError, NotFoundError
 from dashnb.magics.conversations import (
     NAME,
     ORIGIN,
@@ -25,6 +24,7 @@ from dashnb.protocol.state import RunState
 from dashnb.session.approval import Ask, Policy
 from dashnb.session.busy import Busy, is_left_behind
 from dashnb.session.connection import Connection, open_client, plan
+from dashnb.session.recording import Recording
 from dashnb.session.session import Session
 from dashnb.settings import Settings
 
@@ -42,6 +42,7 @@ class Conversation:
         talk: The current conversation.
         talks: Those of this kernel that have a thread or had one, the current one too.
         names: Those with a name, of earlier kernels too.
+        recording: What keeps their runs.
     """
 
     def __init__(self, settings: Settings, target: str | None = None) -> None:
@@ -51,8 +52,7 @@ class Conversation:
         self.talks: list[Talk] = [self.talk]
         self.names = names_of(settings, self.connection)
         self._client: Client | None = None
-        self._ledger: Ledger | None = None
-        self._has_ledger = settings.ledger_file is not None
+        self.recording = Recording(settings.ledger_file, said="Runs are not recorded.")
 
     @property
     def client(self) -> Client:
@@ -63,18 +63,8 @@ class Conversation:
 
     @property
     def ledger(self) -> Ledger | None:
-        """The ledger, opened when first needed; None if the settings switch it off, or it cannot be opened."""
-        path = self.settings.ledger_file
-        if self._ledger is None and path is not None and self._has_ledger:
-            from dashnb.history.ledger import Ledger
-
-            try:
-                self._ledger = Ledger(path)
-            except StoreError as error:
-                # A conversation does not need it: said once, then it goes on without.
-                self._has_ledger = False
-                warnings.warn(f"Runs are not recorded. {error}", RuntimeWarning, stacklevel=2)
-        return self._ledger
+        """The ledger, opened when first needed; None if the settings switch it off, or it cannot be used."""
+        return self.recording.ledger
 
     @property
     def thread(self) -> Thread | None:
@@ -110,7 +100,7 @@ class Conversation:
             tools=tools,
             client=self.client,
             thread=self._own_thread(),
-            ledger=self.ledger,
+            ledger=self.recording,
             busy=self._decide,
             approve=approve,
         )
@@ -195,10 +185,10 @@ class Conversation:
 
     def close(self) -> None:
         """Close the client and the ledger."""
-        for opened in (self._client, self._ledger):
-            if opened is not None:
-                opened.close()
-        self._client = self._ledger = None
+        self.recording.close()
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     def _rename(self, talk: Talk, name: str) -> None:
         talk.name = name

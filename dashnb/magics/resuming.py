@@ -8,7 +8,7 @@ A thread that the service no longer has can be made again from what the notebook
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from dashnb.errors import APIError, InvalidArgument, NotFoundError
+from dashnb.errors import APIError, InvalidArgument, NotFoundError, StoreError
 from dashnb.history.notebook import Kept, from_notebook
 from dashnb.magics.arguments import near
 from dashnb.magics.conversations import NAME, ORIGIN, RUNS_READ, Talk, as_new, known_threads, ledger_runs
@@ -168,7 +168,9 @@ def gone(conversation: Conversation, found: Found, error: APIError) -> NotFoundE
 
 def _made_at(conversation: Conversation, thread_id: str) -> str:
     ledger = conversation.ledger
-    places = ledger.runs(thread_id=thread_id, limit=1)["connection"] if ledger else []
+    places: Sequence[object] = []
+    with suppress(StoreError):  # it only tells more about another error
+        places = ledger.runs(thread_id=thread_id, limit=1)["connection"] if ledger else []
     return str(places[-1] or "") if places else ""
 
 

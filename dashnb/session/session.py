@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -12,13 +11,13 @@ from dashnb.client.calls import Call, create_run, streamed
 from dashnb.client.client import Client
 from dashnb.client.stream import RunStream
 from dashnb.errors import BadRequestError, ConflictError, DashnbError, InvalidArgument
-from dashnb.prices import load
 from dashnb.protocol.objects import Assistant, Run, Thread
 from dashnb.protocol.requests import PAGE_LIMIT
 from dashnb.protocol.state import RunState
 from dashnb.session.approval import Ask, Policy, by_policy
 from dashnb.session.busy import Busy, Decide, is_left_behind, make_room
 from dashnb.session.connection import connect, place_of
+from dashnb.session.recording import Recording
 from dashnb.session.runner import go_on, run
 from dashnb.session.tools import FunctionTool, ToolLike, as_tools
 from dashnb.settings import Settings
@@ -52,8 +51,8 @@ class Session:
         tools: Names of built-in tools, definitions, and Python functions.
         client: The client; one for `dashnb.connect` if left out, closed with the session.
         thread: A thread or its id, to go on with an earlier conversation.
-        ledger: Where runs are recorded: a ledger or its file; the one of the settings if left out, None for
-            none.
+        ledger: Where runs are recorded: a ledger, its file, or what several sessions share; the one of the
+            settings if left out, None for none.
         clock: Milliseconds since 1970.
         busy: What to do when the thread's last run is still active: ``raise`` the service's refusal, ``wait``
             for the end of that run, or ``cancel`` it; or a function from that run to one of the three. A
@@ -75,7 +74,7 @@ class Session:
         tools: Iterable[ToolLike | FunctionTool] = (),
         client: Client | None = None,
         thread: Thread | str | None = None,
-        ledger: Ledger | Path | Literal["settings"] | None = "settings",
+        ledger: Ledger | Path | Recording | Literal["settings"] | None = "settings",
         clock: Callable[[], int] = now_ms,
         busy: Busy | Decide = "raise",
         approve: Policy | Ask = "deny",
@@ -92,8 +91,9 @@ class Session:
         self._instructions = instructions
         self._thread = thread
         self._client = client
-        self._owned: list[Client | Ledger] = []
-        self._ledger = ledger
+        self._opened: Client | None = None
+        self._records = not isinstance(ledger, Recording)
+        self._recording = ledger if isinstance(ledger, Recording) else Recording(ledger)
         self._clock = clock
         self._busy = busy
         self._ask = approve if callable(approve) else by_policy(approve)
@@ -102,8 +102,7 @@ class Session:
     def client(self) -> Client:
         """The client, opened when first needed."""
         if self._client is None:
-            self._client = connect()
-            self._owned.append(self._client)
+            self._client = self._opened = connect()
         return self._client
 
     @property
@@ -284,36 +283,16 @@ class Session:
         )
 
     def _record(self, state: RunState, prompt: str, engine: str, started: int) -> None:
-        try:
-            ledger = self._open_ledger()
-            if ledger is not None:
-                place = place_of(self.client.base_url)
-                ledger.record(
-                    state,
-                    prompt=prompt,
-                    engine=engine,
-                    connection=place,
-                    recorded_at=started,
-                    prices=load(Settings.load().prices_file),
-                )
-        except DashnbError as error:
-            # The answer is there; a ledger that cannot be written must not take it away.
-            warnings.warn(f"The run was not recorded. {error}", RuntimeWarning, stacklevel=2)
-
-    def _open_ledger(self) -> Ledger | None:
-        if self._ledger == "settings":
-            self._ledger = Settings.load().ledger_file
-        if isinstance(self._ledger, Path):
-            from dashnb.history.ledger import Ledger
-
-            self._ledger = Ledger(self._ledger)
-            self._owned.append(self._ledger)
-        return self._ledger
+        place = place_of(self.client.base_url)
+        self._recording.record(state, prompt=prompt, engine=engine, connection=place, recorded_at=started)
 
     def close(self) -> None:
         """Close what the session opened itself: its client and its ledger."""
-        while self._owned:
-            self._owned.pop().close()
+        if self._records:
+            self._recording.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def __enter__(self) -> Session:
         return self

@@ -128,7 +128,7 @@ class Library:
                 "(SELECT count(*) FROM passages WHERE document_id = documents.id) "
                 "FROM documents ORDER BY collection, name, source"
             )
-            return [Document(*row) for row in rows]
+            return [_document(fields, passages) for *fields, passages in rows]
 
     def collections(self) -> list[str]:
         """The names of the collections."""
@@ -186,14 +186,14 @@ class Library:
             connection = self._open(create=False)
             if connection is None:
                 return []
-            rows = connection.execute(_find(len(collections or ())), (match, *(collections or ()))).fetchall()
-        found = []
-        for collection, name, source, kind, title, text, known, rank in rows:
-            covered = terms.share(asked, set(known.split()))
-            if covered > least:
-                found.append(
-                    Found(Document(collection, name, source, kind), title, text, covered, round(-rank * covered, 6))
-                )
+            found = []
+            for *fields, known, rank in connection.execute(
+                _find(len(collections or ())), (match, *(collections or ()))
+            ):
+                *place, title, text = _texts(fields)
+                covered = terms.share(asked, set(known.split()))
+                if covered > least:
+                    found.append(Found(_document(place), title, text, covered, round(-rank * covered, 6)))
         found.sort(key=lambda one: -one.score)
         return _few(found, limit, per_document)
 
@@ -251,6 +251,18 @@ def _find(collections: int) -> str:
         f"JOIN documents ON documents.id = passages.document_id WHERE words MATCH ? {named}"
         f"ORDER BY place, passages.id LIMIT {_CANDIDATES}"
     )
+
+
+def _document(fields: Sequence[object], passages: int = 0) -> Document:
+    collection, name, source, kind = _texts(fields)
+    return Document(collection, name, source, kind, passages)
+
+
+def _texts(fields: Sequence[object]) -> list[str]:
+    """The fields of a row, which are texts unless the file is damaged."""
+    if wrong := [field for field in fields if not isinstance(field, str)]:
+        raise ValueError(f"{str(wrong[0])[:80]!r} is no text")
+    return [str(field) for field in fields]
 
 
 def _few(found: list[Found], limit: int, per_document: int) -> list[Found]:
