@@ -7,13 +7,18 @@ import importlib.util
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dashnb import __version__
 from dashnb.errors import DashnbError
 from dashnb.settings import Settings
+
+if TYPE_CHECKING:
+    from dashnb.database import DatabaseFile
 
 QUESTION = "What is 999 × 998?"
 
@@ -57,7 +62,9 @@ def examine(settings: Settings, target: str | None = None) -> Iterator[Finding]:
     yield _package("JupyterLab", "jupyterlab", "lab")
     yield _package("kernel", "ipykernel", "lab")
     yield _folder(settings.data_dir)
+    yield _database(settings)
     yield _ledger(settings)
+    yield _documents(settings)
     yield from _connection(settings, target)
 
 
@@ -68,26 +75,83 @@ def _package(subject: str, name: str, extra: str) -> Finding:
 
 
 def _folder(folder: Path) -> Finding:
+    if existing := _in_the_way(folder):
+        remedy = "set DASHNB_DATA_DIR to a folder that you may write to"
+        return Finding("data folder", f"{existing} cannot be written to", good=False, remedy=remedy)
+    return Finding("data folder", str(folder))
+
+
+def _in_the_way(folder: Path) -> Path | None:
+    """The folder, or the nearest one above it that is there, if no file can be made in it."""
     existing = next(place for place in (folder, *folder.parents) if place.exists())
-    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return Finding("data folder", str(folder))
-    remedy = "set DASHNB_DATA_DIR to a folder that you may write to"
-    return Finding("data folder", f"{existing} cannot be written to", good=False, remedy=remedy)
+    return None if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK) else existing
+
+
+def _database(settings: Settings) -> Finding:
+    from dashnb.database import MEMORY
+    from dashnb.local.store import Store, file_of
+
+    def look() -> str:
+        with closing(Store(settings.database)) as store:
+            return f"{store.count('threads')} threads"
+
+    if settings.database == MEMORY:
+        return Finding("database", f"in memory ({settings.source('database')}), so it ends with its client")
+    try:
+        return _kept("database", file_of(settings.database), look, begins="conversation")
+    except DashnbError as error:
+        return _failed("database", error)
 
 
 def _ledger(settings: Settings) -> Finding:
     path = settings.ledger_file
     if path is None:
         return Finding("ledger", f"off ({settings.source('ledger')})")
-    if not path.exists():
-        return Finding("ledger", f"{path} (begins with the first run)")
-    from dashnb.history.ledger import Ledger
+    from dashnb.database import DatabaseFile
+    from dashnb.history.ledger import USAGE, Ledger
 
-    try:
+    def look() -> str:
         with Ledger(path) as ledger:
-            return Finding("ledger", f"{path} ({len(ledger.runs())} runs)")
+            return f"{len(ledger.runs())} runs"
+
+    return _kept("ledger", DatabaseFile(str(path), USAGE), look, begins="run")
+
+
+def _documents(settings: Settings) -> Finding:
+    from dashnb.database import DatabaseFile
+    from dashnb.local.documents.library import USAGE, Library
+    from dashnb.local.plugins.folder import DOCUMENTS
+
+    path = settings.data_dir / DOCUMENTS
+
+    def look() -> str:
+        with Library(path) as library:
+            return f"{len(library.documents())} documents"
+
+    return _kept("documents", DatabaseFile(str(path), USAGE), look, begins="document")
+
+
+def _kept(subject: str, file: DatabaseFile | None, look: Callable[[], str], *, begins: str) -> Finding:
+    """What is kept in a file, opened as it is opened at work; one that is not there yet is not made.
+
+    Args:
+        subject: What it is.
+        file: The file; None for a database server.
+        look: Opens it, and says what is in it.
+        begins: What it begins with.
+    """
+    try:
+        if file is None:
+            return Finding(subject, f"a server ({look()})")
+        if not file.exists():
+            if existing := _in_the_way(Path(file.path).absolute().parent):
+                raise file.usage.unusable(file.path, f"{existing} is no folder that you may write to")
+            return Finding(subject, f"{file.path} (begins with the first {begins})")
+        what = look()
+        file.check()
+        return Finding(subject, f"{file.path} ({what})")
     except DashnbError as error:
-        return _failed("ledger", error)
+        return _failed(subject, error)
 
 
 def _connection(settings: Settings, target: str | None) -> Iterator[Finding]:

@@ -8,6 +8,6 @@ not yet written back.
 """
 
 from dashnb.database.diagnosis import Usage
-from dashnb.database.file import MEMORY, DatabaseFile
+from dashnb.database.file import MEMORY, DatabaseFile, beginning
 
-__all__ = ["MEMORY", "DatabaseFile", "Usage"]
+__all__ = ["MEMORY", "DatabaseFile", "Usage", "beginning"]

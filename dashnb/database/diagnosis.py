@@ -98,19 +98,43 @@ def is_without_shared_memory(error: BaseException) -> bool:
     return _code(error) in _SHARED_MEMORY
 
 
-def damage(path: str, *, steps: int = CHECK_STEPS) -> str | None:
+def damaged(path: str) -> tuple[str, str] | None:
+    """What is damaged in a file and what to do; None if SQLite's own check finds nothing wrong."""
+    found = _damage(path, steps=0)
+    return _told(path, found) if found else None
+
+
+def forbidden(path: str) -> tuple[str, str] | None:
+    """What is in the way of the file: its folder, or a permission."""
+    folder = os.path.dirname(os.path.realpath(path))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        return f"{folder} is not a folder", ""
+    if not os.access(folder, os.X_OK | os.R_OK):
+        return f"the folder {folder} may not be read", f"give it back to yourself: chmod u+rwx {shlex.quote(folder)}"
+    if not os.path.exists(path) or os.access(path, os.R_OK | os.W_OK):
+        if os.access(folder, os.W_OK):
+            return None
+        return f"the folder {folder} is read-only", f"make it writable: chmod u+w {shlex.quote(folder)}"
+    if not os.access(path, os.R_OK):
+        return "the file may not be read", f"make it readable and writable: chmod u+rw {shlex.quote(path)}"
+    return "the file is read-only", f"make it writable: chmod u+w {shlex.quote(path)}"
+
+
+def _damage(path: str, *, steps: int = CHECK_STEPS) -> str | None:
     """The first thing that SQLite's own check finds wrong with a file, None if it finds nothing.
 
     Args:
         path: The file; nothing is written.
-        steps: After so many steps of SQLite's machine the check ends, with nothing found.
+        steps: After so many steps of SQLite's machine the check ends, with nothing found; never if 0.
     """
     address = f"{Path(os.path.abspath(path)).as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=0)) as connection:
             # What is damaged may be no UTF-8.
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
-            connection.set_progress_handler(lambda: 1, steps)
+            connection.set_progress_handler((lambda: 1) if steps else None, steps)
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.OperationalError as error:
         # Locked, or not to be opened, or cut short: nothing is known, so nothing is claimed.
@@ -129,7 +153,7 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 def _by_exception(path: str, cause: BaseException) -> tuple[str, str] | None:
     """The reason and the remedy, where the exception tells them."""
     if isinstance(cause, OSError):
-        return _forbidden(path) or (cause.strerror or _line(cause), "")
+        return forbidden(path) or (cause.strerror or _line(cause), "")
     code = _code(cause)
     if code in _SHARED_MEMORY:
         return "its file system lets processes share no memory", "close what else uses it, then try again"
@@ -143,7 +167,7 @@ def _by_exception(path: str, cause: BaseException) -> tuple[str, str] | None:
         case sqlite3.SQLITE_FULL:
             return "the disk is full", "make room on the disk and try again"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return _forbidden(path) or (_line(cause), "make the file and its folder readable and writable")
+            return forbidden(path) or (_line(cause), "make the file and its folder readable and writable")
         case sqlite3.SQLITE_IOERR:
             return f"reading or writing the disk failed ({_line(cause)})", "look after the disk and try again"
     return None
@@ -151,31 +175,17 @@ def _by_exception(path: str, cause: BaseException) -> tuple[str, str] | None:
 
 def _by_check(path: str, cause: BaseException) -> tuple[str, str]:
     """The reason and the remedy, where only the file itself can tell them."""
-    found = _NO_DATABASE if _code(cause) == sqlite3.SQLITE_NOTADB else damage(path)
+    found = _NO_DATABASE if _code(cause) == sqlite3.SQLITE_NOTADB else _damage(path)
     if found is None:
         return f"{_line(cause)}. The file itself is whole, keep it", "close what else uses it and try again"
+    return _told(path, found)
+
+
+def _told(path: str, found: str) -> tuple[str, str]:
     if found == _NO_DATABASE:
         return found, "move the file away"
     command = f"sqlite3 {shlex.quote(path)} .recover"
     return f"it is damaged ({found})", f"move the file away and keep it, as `{command}` gives back what can be read"
-
-
-def _forbidden(path: str) -> tuple[str, str] | None:
-    """What is in the way of the file: its folder, or a permission."""
-    folder = os.path.dirname(os.path.realpath(path))
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder):
-        return f"{folder} is not a folder", ""
-    if not os.access(folder, os.X_OK | os.R_OK):
-        return f"the folder {folder} may not be read", f"give it back to yourself: chmod u+rwx {shlex.quote(folder)}"
-    if not os.path.exists(path) or os.access(path, os.R_OK | os.W_OK):
-        if os.access(folder, os.W_OK):
-            return None
-        return f"the folder {folder} is read-only", f"make it writable: chmod u+w {shlex.quote(folder)}"
-    if not os.access(path, os.R_OK):
-        return "the file may not be read", f"make it readable and writable: chmod u+rw {shlex.quote(path)}"
-    return "the file is read-only", f"make it writable: chmod u+w {shlex.quote(path)}"
 
 
 def _code(error: BaseException) -> int:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashnb.database.diagnosis import STUMBLES, Usage, failure, is_without_shared_memory
+from dashnb.database.diagnosis import STUMBLES, Usage, damaged, failure, forbidden, is_without_shared_memory
 from dashnb.errors import DashnbError, StoreError
 
 MEMORY = ":memory:"
@@ -92,6 +92,18 @@ class DatabaseFile:
                 connection.close()
                 self._leave_log().close()
             return True
+
+    def check(self) -> None:
+        """Look at everything that could be wrong with a file that is there: it is read whole, and nothing is written.
+
+        Raises:
+            StoreError: It is damaged, may not be written, or cannot be used.
+        """
+        with closing(self.connect(create=False)) as connection, self.failures():
+            if (trouble := forbidden(self.path)) or (trouble := damaged(self.path)):
+                raise self.usage.unusable(self.path, *trouble)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
 
     @contextmanager
     def failures(self, *more: type[Exception]) -> Iterator[None]:
@@ -178,6 +190,44 @@ class DatabaseFile:
             return False
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def beginning(path: Path | str, size: int) -> bytes:
+    """The first bytes of a file, read so that no lock is lost if this process has it open.
+
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = file.write(b"Hello"), file.flush()
+    ...     beginning(file.name, 2)
+    b'He'
+
+    Args:
+        path: The file.
+        size: How many bytes, at most.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    descriptor = _open_here(path)
+    if descriptor is not None:
+        return os.pread(descriptor, size, 0)
+    with open(path, "rb") as file:
+        return file.read(size)
+
+
+def _open_here(path: Path | str) -> int | None:
+    """A descriptor that this process has of a file, None if it has none."""
+    sought = os.stat(path)
+    try:
+        opened = os.listdir("/dev/fd")
+    except OSError:  # Windows, where a lock belongs to whoever asked for it
+        return None
+    return next((int(number) for number in opened if number.isdigit() and _is(int(number), sought)), None)
+
+
+def _is(descriptor: int, sought: os.stat_result) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), sought)
+    return False
 
 
 def _make(path: str) -> None:

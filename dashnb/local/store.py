@@ -64,6 +64,26 @@ class RunCancelling(RuntimeError):
     """Somebody, perhaps in another process, wants this run to end: whoever works on it is to stop."""
 
 
+def file_of(database: str) -> DatabaseFile | None:
+    """The file of a database, or a place in memory; None for a server.
+
+    Args:
+        database: A file, ``:memory:``, or a database URL.
+
+    Raises:
+        StoreError: It is a URL that makes no sense.
+    """
+    if "://" not in database:
+        return DatabaseFile(os.path.expanduser(database), USAGE)
+    try:
+        url = sa.make_url(database)
+    except SQLAlchemyError as error:
+        raise _unusable(_shown(database), error) from None
+    if url.get_backend_name() != "sqlite" or url.query:
+        return None
+    return DatabaseFile(url.database or MEMORY, USAGE)
+
+
 class Store:
     """The database of one embedded API.
 
@@ -89,7 +109,7 @@ class Store:
     def __init__(self, database: str) -> None:
         self.database = _shown(database)
         try:
-            self._file = _file(database)
+            self._file = file_of(database)
             self._engine = (
                 engine_of(self._file)
                 if self._file
@@ -191,6 +211,11 @@ class Store:
         """All records with these parents, in the order of their creation."""
         with self._reading() as change:
             return change.every(table, **parents)
+
+    def count(self, table: str) -> int:
+        """How many records there are."""
+        with self._reading() as change:
+            return int(change.scalar(sa.select(sa.func.count()).select_from(TABLES[table])))
 
     def newest(self, table: str, count: int | None, **parents: str) -> list[Record]:
         """The last records with these parents, oldest first; all of them if ``count`` is None."""
@@ -352,16 +377,6 @@ class Change:
     def release(self, *, owner: str | None = None, before: int = 0) -> None:
         """Forget an owner, and all that were to be believed until earlier than ``before``."""
         self._connection.execute(owners.delete().where(sa.or_(owners.c.id == owner, owners.c.until < before)))
-
-
-def _file(database: str) -> DatabaseFile | None:
-    """The file of a database, or a place in memory; None for a server."""
-    if "://" not in database:
-        return DatabaseFile(os.path.expanduser(database), USAGE)
-    url = sa.make_url(database)
-    if url.get_backend_name() != "sqlite" or url.query:
-        return None
-    return DatabaseFile(url.database or MEMORY, USAGE)
 
 
 def _unusable(database: str, error: Exception) -> StoreError:
