@@ -25,11 +25,11 @@ BELOW: dict[str, set[str]] = {
     "settings": {"keys", "errors"},
     "database": {"errors"},
     "protocol": {"errors"},
-    "client": {"protocol", "keys", "errors", "settings"},
+    "client": {"protocol", "database", "keys", "errors", "settings"},
     "local": {"protocol", "database", "errors", "settings"},
     "history": {"protocol", "database", "prices", "errors", "settings"},
     "view": {"protocol", "history", "prices", "errors"},
-    "session": {"client", "local", "history", "protocol", "keys", "prices", "errors", "settings"},
+    "session": {"client", "local", "history", "protocol", "database", "keys", "prices", "errors", "settings"},
 }
 BELOW["magics"] = BELOW["doctor"] = set(BELOW)
 BELOW["tutorials"] = {"errors", "settings"}

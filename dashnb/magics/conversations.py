@@ -353,7 +353,8 @@ def _digest(text: str) -> str:
 
 def _read(file: Path) -> Entry | None:
     try:
-        kept = json.loads(file.read_text("utf-8"))
+        # What is no file, such as a named pipe, might never end.
+        kept = json.loads(file.read_text("utf-8")) if file.is_file() else None
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(kept, dict):

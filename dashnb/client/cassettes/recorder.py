@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -16,6 +19,7 @@ from dashnb import __version__
 from dashnb.client.cassettes.cassette import MARK, VERSION, is_cassette
 from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.client import monotonic_ms
+from dashnb.database import beginning
 from dashnb.errors import ConfigurationError
 from dashnb.protocol.operations import ENGINE_HEADER
 
@@ -28,6 +32,8 @@ _PACKING = ("content-encoding", "content-length", "transfer-encoding")
 
 class Tape:
     """The file that is written; each line is in it as soon as it is known.
+
+    A file that takes no more lines ends there, which is said once: what passes through is not held up by it.
 
     Args:
         path: The file; an earlier cassette is replaced, any other file is left as it is.
@@ -45,13 +51,19 @@ class Tape:
         self.clock = clock
         self._lock = threading.Lock()
         self._count = 0
+        first = {MARK: VERSION, "made_by": f"dashnb {__version__}", "base_url": redactor.text(base_url)}
         try:
             _check_place(self.path)
             # Conversations are nobody else's business.
             self._file = open(self.path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 # as long as the tape
+            try:
+                self._file.write(_line(first))
+                self._file.flush()
+            except BaseException:
+                _close(self._file)
+                raise
         except OSError as error:
-            raise self._unwritable(error) from error
-        self.write({MARK: VERSION, "made_by": f"dashnb {__version__}", "base_url": redactor.text(base_url)})
+            raise ConfigurationError(f"The cassette {self.path} cannot be written: {error.strerror}.") from error
 
     def begin(self, request: httpx.Request, body: bytes) -> Take:
         """The recording of a request that is about to be sent, and of its answer."""
@@ -72,7 +84,7 @@ class Tape:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._file.close()
+            _close(self._file)
 
     def _body(self, body: bytes) -> dict[str, Any]:
         if not body:
@@ -87,14 +99,17 @@ class Tape:
         if self._file.closed:
             return
         try:
-            # Half a surrogate pair, which UTF-8 cannot say, is written as JSON says it: \ud83d.
-            self._file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+            self._file.write(_line(line))
             self._file.flush()
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> ConfigurationError:
-        return ConfigurationError(f"The cassette {self.path} cannot be written: {error.strerror}.")
+        except (OSError, ValueError, RecursionError) as error:
+            _close(self._file)
+            reason = error.strerror if isinstance(error, OSError) else error
+            warnings.warn(
+                f"The cassette {self.path} ends here, as it cannot be written: {reason}.\n"
+                "What is asked and answered goes on; make room, and record again.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
 
 
 class Take:
@@ -303,9 +318,32 @@ def _handed_on(response: httpx.Response, body: httpx.SyncByteStream | httpx.Asyn
     return httpx.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
 
 
+def _line(content: dict[str, Any]) -> bytes:
+    # Half a surrogate pair, which UTF-8 cannot say, is written as JSON says it: \ud83d.
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _close(file: IO[bytes]) -> None:
+    # Closing tries once more to write what could not be written; the file is closed all the same.
+    with suppress(OSError):
+        file.close()
+
+
 def _check_place(path: Path) -> None:
-    if path.exists():
-        with path.open("rb") as file:
-            first = file.readline(65536)
-        if first and not is_cassette(first):
-            raise ConfigurationError(f"{path} exists and is no cassette; it is left as it is. Record to another file.")
+    if not path.exists():
+        return
+    if path.is_fifo():
+        raise ConfigurationError(f"{path} is a named pipe; record to a file.")
+    first = _first_line(path)
+    if first and not is_cassette(first):
+        raise ConfigurationError(f"{path} exists and is no cassette; it is left as it is. Record to another file.")
+
+
+def _first_line(path: Path) -> bytes:
+    """The first line of a file; nothing of one that this program is writing itself."""
+    try:
+        return beginning(path, 65536).partition(b"\n")[0]
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            return b""
+        raise
