@@ -154,7 +154,10 @@ class DatabaseFile:
                 _read(connection)
                 return connection
         except sqlite3.OperationalError as error:
-            if not is_without_shared_memory(error):
+            if forbidden(self.path) and not os.path.exists(f"{os.path.realpath(self.path)}-wal"):
+                # Beside a file that may only be read, nothing can be shared; and nobody is writing it here.
+                return self._opened("mode=ro&immutable=1")
+            if not is_without_shared_memory(error) and self._shares_memory():
                 raise
         return self._leave_log()
 
@@ -169,8 +172,8 @@ class DatabaseFile:
             _read(connection)  # only this lets others in again
             return connection
 
-    def _opened(self) -> sqlite3.Connection:
-        address = f"{Path(os.path.abspath(self.path)).as_uri()}?mode=rw"
+    def _opened(self, options: str = "mode=rw") -> sqlite3.Connection:
+        address = f"{Path(os.path.abspath(self.path)).as_uri()}?{options}"
         return sqlite3.connect(address, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False)
 
     def _shares_memory(self) -> bool:
@@ -180,7 +183,7 @@ class DatabaseFile:
         except OSError:
             return False
         try:
-            with closing(sqlite3.connect(os.path.join(folder, "trial.db"), isolation_level=None)) as trial:
+            with closing(sqlite3.connect(os.path.join(folder, "trial.db"), 0, isolation_level=None)) as trial:
                 trial.execute("PRAGMA synchronous=OFF")
                 trial.execute("PRAGMA journal_mode=WAL")
                 trial.execute("CREATE TABLE trial (number)")

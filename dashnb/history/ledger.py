@@ -300,7 +300,8 @@ def _version(connected: sa.Connection, file: DatabaseFile) -> int:
             f"The ledger {file.path} was made by a newer dashnb (format {version}, this one knows "
             f"{SCHEMA_VERSION}).\nUpdate dashnb, or {USAGE.otherwise}."
         )
-    if version == 0 and set(sa.inspect(connected).get_table_names()) - set(_METADATA.tables):
+    tables = set(sa.inspect(connected).get_table_names())
+    if _RUNS.name not in tables if version else tables - set(_METADATA.tables):
         raise USAGE.unusable(file.path, "it is another program's database, and left as it was")
     return int(version)
 

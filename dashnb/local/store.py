@@ -155,8 +155,10 @@ class Store:
             if version in MIGRATIONS:
                 MIGRATIONS[version](connection)
                 version += 1
-            # Even if nothing has changed: a database that cannot be written is to be refused now.
-            connection.execute(schema_version.update().values(version=version))
+                connection.execute(schema_version.update().values(version=version))
+            elif self._file:
+                # A write that changes nothing: a database that cannot be written is to be refused now.
+                connection.exec_driver_sql("PRAGMA user_version = 0")
             return version not in MIGRATIONS
 
     @contextmanager
