@@ -19,17 +19,18 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "core", "
 
 # A part of dashnb and the parts that it may import, besides itself.
 BELOW: dict[str, set[str]] = {
-    "errors": set(),
+    "characters": set(),
+    "errors": {"characters"},
     "keys": {"errors"},
     "prices": {"errors"},
     "settings": {"keys", "errors"},
     "database": {"errors"},
     "protocol": {"errors"},
-    "client": {"protocol", "database", "keys", "errors", "settings"},
-    "local": {"protocol", "database", "errors", "settings"},
-    "history": {"protocol", "database", "prices", "errors", "settings"},
-    "view": {"protocol", "history", "prices", "errors"},
-    "session": {"client", "local", "history", "protocol", "database", "keys", "prices", "errors", "settings"},
+    "client": {"protocol", "keys", "errors", "settings"},
+    "local": {"protocol", "errors", "settings"},
+    "history": {"protocol", "prices", "errors", "settings", "characters"},
+    "view": {"protocol", "history", "prices", "errors", "characters"},
+    "session": {"client", "local", "history", "protocol", "keys", "prices", "errors", "settings", "characters"},
 }
 BELOW["magics"] = BELOW["doctor"] = set(BELOW)
 BELOW["tutorials"] = {"errors", "settings"}
@@ -132,7 +133,7 @@ def test_every_part_of_dashnb_has_a_row_in_the_table_of_layers() -> None:
 def may_import(imported: Import) -> bool:
     importer, target = part(imported.importer), part(imported.target)
     if importer == "":
-        return imported.lazy or target in ("", "errors")
+        return imported.lazy or target in ("", "errors", "characters")
     if importer == "__main__":
         return True
     if target == "":

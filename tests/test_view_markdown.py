@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dashnb.characters import whole_characters
 from dashnb.view.markdown import MARKDOWN_AT_MOST, to_html
-from dashnb.view.text import whole_characters
 from view_support import HOSTILE, assert_harmless, text_of
 
 

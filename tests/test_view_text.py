@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashnb.characters import harmless
 from dashnb.protocol.events import event_of
 from dashnb.protocol.objects import Usage
 from dashnb.protocol.state import RunState
 from dashnb.view import Heading, TextView, to_markdown, to_text
-from dashnb.view.text import clean, without_picture_data
+from dashnb.view.text import without_picture_data
 from dashnb.view.toolcalls import read_output
 from view_support import HOSTILE, call, created, folded, message, recorded, run, waiting
 
@@ -106,7 +107,7 @@ def test_a_terminal_is_never_given_control_characters(text: str, arguments: str)
         ]
     )
     shown = to_text(state, HEADING)
-    assert clean(shown) == shown
+    assert harmless(shown) == shown
     assert "\x1b" not in shown
     shown.encode()
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dashnb.characters import whole_characters
 from dashnb.errors import InvalidArgument
 from dashnb.history.schema import TABLES, Cell
 from dashnb.history.table import Table
@@ -145,7 +146,7 @@ class _Part:
 
     def text(self, name: str) -> str | None:
         value = self.raw(name)
-        return _whole_characters(value) if isinstance(value, str) else None
+        return whole_characters(value) if isinstance(value, str) else None
 
     def whole(self, name: str) -> int | None:
         value = self.raw(name)
@@ -218,7 +219,7 @@ def _prompt(cell: _Part) -> str:
     lines = cell.raw("source")  # a file has lines, a notebook in memory one text
     if isinstance(lines, list):
         lines = "".join(line for line in lines if isinstance(line, str))
-    source = _whole_characters(lines).strip() if isinstance(lines, str) else ""
+    source = whole_characters(lines).strip() if isinstance(lines, str) else ""
     while source.startswith("%%"):  # other cell magics, such as %%time, may stand above
         first, _, rest = source.partition("\n")
         if _QUESTION.match(first):
@@ -376,11 +377,6 @@ def _output(call: _Part) -> str | None:
     if not isinstance(output, list):
         return None
     try:
-        return _whole_characters(json.dumps(output, ensure_ascii=False, default=str))
+        return whole_characters(json.dumps(output, ensure_ascii=False, default=str))
     except (TypeError, ValueError, RecursionError):  # made by hand: no JSON
         return None
-
-
-def _whole_characters(text: str) -> str:
-    """The text with halves of characters, which JSON can carry and frames cannot, joined or replaced."""
-    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dashnb.characters import whole_characters
 from dashnb.history.schema import Cell
 from dashnb.prices import Cost, Prices, built_in, place_of
 from dashnb.protocol.state import RunState, Step, ToolCall
@@ -197,16 +198,6 @@ def _clean(row: Mapping[str, Cell]) -> Row:
 
 def _storable(cell: Cell) -> Cell:
     if isinstance(cell, str):
-        return _whole_characters(cell)
+        return whole_characters(cell)
     # No count of tokens and no time has 64 bits; a database refuses more.
     return None if isinstance(cell, int) and cell.bit_length() > 63 else cell
-
-
-def _whole_characters(text: str) -> str:
-    """The text with halves of surrogate pairs joined, and single ones replaced: no database takes them.
-
-    A service that cuts its text at UTF-16 units may send an emoji in two deltas.
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

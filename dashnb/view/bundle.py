@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from dashnb.characters import whole_characters
 from dashnb.protocol.objects import LastError, Message
 from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view.blocks import Block
 from dashnb.view.heading import Heading
 from dashnb.view.html import NO_PICTURES, to_html
-from dashnb.view.text import to_markdown, to_text, whole_characters
+from dashnb.view.text import to_markdown, to_text
 
 VERSION = 1
 # Characters of the answer, and of all arguments and outputs together, that the metadata keeps; what

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 from uuid import uuid4
 
+from dashnb.characters import harmless
 from dashnb.errors import ConfigurationError
 from dashnb.protocol.state import RunState
 from dashnb.view.blocks import Block, blocks
 from dashnb.view.bundle import Data, Metadata, bundle, live_data
 from dashnb.view.heading import ENGLISH, Heading
 from dashnb.view.pictures import Gallery, tool_pictures
-from dashnb.view.text import call_line, call_start, clean, without_picture_data
+from dashnb.view.text import call_line, call_start, without_picture_data
 from dashnb.view.wording import notice
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ class TextView:
         self._show_text(text, over=True)
         if said := notice(state, self._heading):
             self._end_line()
-            self._write(f"[{clean(said.text)}]")
+            self._write(f"[{harmless(said.text)}]")
         self._end_line()
         self._stream.flush()
 
@@ -288,7 +289,7 @@ class TextView:
             self._open_call = None
         self._text = text[:end]
         # Empty lines before the answer, and behind the lines of tools, are dropped; those in it are kept.
-        shown = clean(piece).lstrip("\n") if self._begins else clean(piece)
+        shown = harmless(piece).lstrip("\n") if self._begins else harmless(piece)
         self._begins = self._begins and not shown
         self._write(shown)
 

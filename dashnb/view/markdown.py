@@ -21,10 +21,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 from unicodedata import category
 
+from dashnb.characters import whole_characters
 from dashnb.view.code import language_of, painted
 from dashnb.view.formula import is_harmless
 from dashnb.view.style import NESTED_LIST, SCROLL, TAGS, tag, text_html
-from dashnb.view.text import whole_characters
 from dashnb.view.tree import UNBROKEN_AT_MOST, may_break
 from dashnb.view.tree import to_html as tree_to_html
 

@@ -28,12 +28,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TextIO
 from unicodedata import east_asian_width
 
+from dashnb.characters import harmless
 from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view.blocks import TextSection, open_fence, sections
 from dashnb.view.heading import Heading
 from dashnb.view.live import TextView, View
 from dashnb.view.markdown import answer_parser
-from dashnb.view.text import call_line, call_start, clean, without_picture_data
+from dashnb.view.text import call_line, call_start, without_picture_data
 from dashnb.view.toolcalls import call_mark, safe_url
 from dashnb.view.wording import accounts, activity, notice
 
@@ -231,7 +232,7 @@ def _words(text: str, style: str) -> Text:
     """Text in which rich reads no marks and a terminal obeys no character."""
     from rich.text import Text
 
-    return Text(clean(text), style=style)
+    return Text(harmless(text), style=style)
 
 
 def _shape(state: RunState) -> object:
@@ -264,7 +265,7 @@ def cut_blocks(text: str, *, over: bool) -> tuple[list[str], str]:
         over: True if nothing follows; then all blocks are complete.
     """
     complete = text if over else text[: text.rfind("\n") + 1]
-    tokens = _block_parser().parse(clean(without_picture_data(complete)))
+    tokens = _block_parser().parse(harmless(without_picture_data(complete)))
     starts = [token.map[0] for token in tokens if token.map and token.level == 0]
     lines = [match.end() for match in re.finditer("\n", complete)]
     borders = [lines[start - 1] for start in starts[1:]]
@@ -300,7 +301,7 @@ def _markdown(text: str, definitions: dict[str, Any]) -> _Lines | None:
     """
     from rich.markdown import Markdown
 
-    tokens = answer_parser().parse(clean(without_picture_data(text)), definitions)
+    tokens = answer_parser().parse(harmless(without_picture_data(text)), definitions)
     if not tokens:
         return None
     for token in tokens:
@@ -318,7 +319,7 @@ def _harmless(tokens: list[Token]) -> Iterator[Token]:
 
     allowed = True  # links do not nest
     for index, token in enumerate(tokens):
-        token.content = clean(token.content)  # an entity may stand for a character that a terminal obeys
+        token.content = harmless(token.content)  # an entity may stand for a character that a terminal obeys
         if token.type == "link_open":
             url = str(token.attrGet("href") or "")
             allowed = bool(safe_url(url)) and tokens[index + 1].content != url

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 
+from dashnb.characters import harmless
 from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view.blocks import Block, TextSection, open_fence, whole
 from dashnb.view.heading import ENGLISH, Heading
 from dashnb.view.toolcalls import call_mark, one_line, read_output
 from dashnb.view.wording import accounts, notice
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _BACKTICKS = re.compile(r"`+")
 _PICTURE_DATA = re.compile(r"!\[([^\]\n]*)\]\(data:image/[^)\s]*\)")
 _UNFINISHED_PICTURE = re.compile(r"!(\[[^\]\n]*(\](\((d(a(t(a(:[^)\s]*)?)?)?)?)?)?)?)?\Z")
@@ -33,14 +33,14 @@ def to_text(state: RunState, heading: Heading, *, block: Block | None = None) ->
     """
     shown = block or whole(state)
     parts = [
-        clean(without_picture_data(section.text))
+        harmless(without_picture_data(section.text))
         if isinstance(section, TextSection)
         else "\n".join(step_lines(section.step, heading))
         for section in shown.sections
     ]
     said = notice(state, heading) if shown.last else None
     if said:
-        parts.append(f"[{clean(said.text)}]")
+        parts.append(f"[{harmless(said.text)}]")
     return "\n".join(parts)
 
 
@@ -77,21 +77,12 @@ def step_lines(step: Step, heading: Heading) -> list[str]:
 def call_line(call: ToolCall, step: Step, heading: Heading = ENGLISH) -> str:
     """The call in one line: name, arguments, the output in a few words."""
     result = read_output(call.output).line(heading) or _outcome(call, step, heading)
-    return clean(" ".join(part for part in (call_start(call), f"→ {result}" if result else "") if part))
+    return harmless(" ".join(part for part in (call_start(call), f"→ {result}" if result else "") if part))
 
 
 def call_start(call: ToolCall) -> str:
     """Name and arguments of the call; grows at its end only while arguments arrive."""
-    return clean(" ".join(part for part in (f"⚙ {call.name or 'tool'}", one_line(call.arguments)) if part))
-
-
-def clean(text: str) -> str:
-    r"""The text without control characters; line ends are ``\n``.
-
-    >>> clean("a\x1b[31mb\r\n")
-    'a[31mb\n'
-    """
-    return _CONTROLS.sub("", whole_characters(text))
+    return harmless(" ".join(part for part in (f"⚙ {call.name or 'tool'}", one_line(call.arguments)) if part))
 
 
 def without_picture_data(text: str, *, over: bool = True) -> str:
@@ -113,17 +104,6 @@ def without_picture_data(text: str, *, over: bool = True) -> str:
     return _PICTURE_DATA.sub(lambda match: f"[picture: {match[1]}]" if match[1] else "[picture]", text)
 
 
-def whole_characters(text: str) -> str:
-    r"""The text with halves of characters, which JSON can carry and UTF-8 cannot, joined or replaced.
-
-    >>> whole_characters("\ud83d\ude00 \ud83d")
-    '😀 �'
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _outcome(call: ToolCall, step: Step, heading: Heading) -> str:
     mark = call_mark(call, step)
     return heading.say(mark) if mark in ("failed", "cancelled", "expired") else ""
@@ -140,7 +120,7 @@ def _code(text: str) -> str:
     if not text:
         return ""
     mark = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(text)), default=0))
-    return f"{mark} {clean(text)} {mark}" if "`" in text else f"{mark}{clean(text)}{mark}"
+    return f"{mark} {harmless(text)} {mark}" if "`" in text else f"{mark}{harmless(text)}{mark}"
 
 
 def _closed(text: str) -> str:
@@ -151,4 +131,4 @@ def _closed(text: str) -> str:
 
 def _plain(text: str) -> str:
     """The text with the characters escaped that Markdown would read as marks."""
-    return re.sub(r"([\\`*_\[\]<>~$])", r"\\\1", " ".join(clean(text).split()))
+    return re.sub(r"([\\`*_\[\]<>~$])", r"\\\1", " ".join(harmless(text).split()))

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
+from dashnb.characters import whole_characters
 from dashnb.protocol.state import RunState, ToolCall
 from dashnb.view.beat import Beat
 from dashnb.view.bundle import bundle, sendable
@@ -27,7 +28,6 @@ from dashnb.view.markdown import answer_parser
 from dashnb.view.page import page
 from dashnb.view.part import Page, Part
 from dashnb.view.patch import Operation, changes
-from dashnb.view.text import whole_characters
 
 if TYPE_CHECKING:
     from dashnb.view.pictures import Gallery
