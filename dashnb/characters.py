@@ -8,6 +8,7 @@ line of ours, marks that turn the direction of writing, and characters of no wid
 | the arguments of a call, which will run | `exact`, `exact_json` | marked, ``⟨U+202E⟩``, or escaped as in JSON |
 | errors and lines of ours | `visible` | marked, but for those that an emoji or a script needs |
 | names, ids and paths | `in_line` | the same, line ends and tabs too |
+| cells of a table | `blotted` | one replacement character each |
 | a model's answer | `harmless` | what a terminal obeys and what turns the direction of writing is left out |
 
 Sources: Unicode 15, "Default_Ignorable_Code_Point" and "Bidi_Control"; ECMA-48 for the control codes.
@@ -98,6 +99,15 @@ def in_line(text: str) -> str:
     return text if _is_plain(text) else _ENDS.sub(_mark, _VISIBLE.sub(_mark, _joined(text)))
 
 
+def blotted(text: str) -> str:
+    r"""The same as `visible`, each such character one replacement character: where a column has its width.
+
+    >>> blotted("a\x1b[2J\u202e")
+    'a�[2J�'
+    """
+    return text if _is_plain(text) else _VISIBLE.sub(_blot, _joined(text))
+
+
 def harmless(text: str) -> str:
     r"""The text without what a terminal obeys and what turns the direction of writing; line ends are ``\n``.
 
@@ -131,6 +141,10 @@ def _mark(match: re.Match[str]) -> str:
     if match.lastgroup == "kept":
         return match[0]
     return f"⟨U+{ord(match[0]):04X}⟩"
+
+
+def _blot(match: re.Match[str]) -> str:
+    return match[0] if match.lastgroup == "kept" else "\ufffd"
 
 
 def _escape(match: re.Match[str]) -> str:

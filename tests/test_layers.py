@@ -27,7 +27,7 @@ BELOW: dict[str, set[str]] = {
     "database": {"errors"},
     "protocol": {"errors"},
     "client": {"protocol", "keys", "errors", "settings"},
-    "local": {"protocol", "errors", "settings"},
+    "local": {"protocol", "errors", "settings", "characters"},
     "history": {"protocol", "prices", "errors", "settings", "characters"},
     "view": {"protocol", "history", "prices", "errors", "characters"},
     "session": {"client", "local", "history", "protocol", "keys", "prices", "errors", "settings", "characters"},

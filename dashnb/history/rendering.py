@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from dashnb.characters import blotted
 from dashnb.history.schema import Cell, Kind
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ NOTHING = "–"
 MORE = "…"
 
 _RIGHT_ALIGNED = frozenset({"integer", "number", "milliseconds"})
-# C0 and C1 controls, and the marks that turn the direction of writing.
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
 _SPACES = {ord("\r"): None, ord("\t"): " ", **dict.fromkeys(map(ord, "\v\f\x85\u2028\u2029"), " ")}
 
 
@@ -116,7 +115,7 @@ def _character_width(character: str) -> int:
 
 
 def _one_line(text: str) -> str:
-    return text.translate(_SPACES).replace("\n", "⏎").translate(_CONTROLS)
+    return blotted(text.translate(_SPACES).replace("\n", "⏎"))
 
 
 def _cut(text: str, width: int) -> str:
@@ -195,12 +194,12 @@ def table_html(table: Table) -> str:
 
 def _caption(table: Table) -> str:
     count = "1 row" if len(table) == 1 else f"{len(table):,} rows"
-    name = f"{html.escape(table.name)}: " if table.name else ""
+    name = f"{html.escape(blotted(table.name))}: " if table.name else ""
     return f"{name}{count}{', times in UTC' if 'time' in table.schema.values() else ''}"
 
 
 def _html_header(name: str, kind: Kind) -> str:
-    return f'<th scope="col" style="{_cell_style(_side(kind))};white-space:nowrap">{html.escape(name)}</th>'
+    return f'<th scope="col" style="{_cell_style(_side(kind))};white-space:nowrap">{html.escape(blotted(name))}</th>'
 
 
 def _html_row(table: Table, row: tuple[Cell, ...]) -> str:
@@ -210,7 +209,7 @@ def _html_row(table: Table, row: tuple[Cell, ...]) -> str:
 
 def _html_cell(value: Cell, kind: Kind) -> str:
     whole = _shown(value, kind)
-    text = " ".join(whole[: 4 * HTML_CELL].split()).translate(_CONTROLS)
+    text = blotted(" ".join(whole[: 4 * HTML_CELL].split()))
     if len(text) > HTML_CELL or len(whole) > 4 * HTML_CELL:
         text = text[: HTML_CELL - 1].rstrip() + MORE
     style = f"{_cell_style(_side(kind))};vertical-align:top"
@@ -238,4 +237,4 @@ def _title(value: str, shown: str) -> str:
     cut = value if len(value) <= HTML_TITLE else value[: HTML_TITLE - 1] + MORE
     lines = cut.replace("\r\n", "\n").split("\n")
     # A blank line would end the table where it is pasted into Markdown.
-    return f' title="{"&#10;".join(html.escape(line.translate(_CONTROLS)) for line in lines)}"'
+    return f' title="{"&#10;".join(html.escape(blotted(line)) for line in lines)}"'

@@ -20,7 +20,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from dashnb.errors import APIError, StoreError, api_error
+from dashnb.characters import in_line
+from dashnb.errors import APIError, api_error
 from dashnb.local.endpoints import Answer, Endpoints, Follow, Request
 from dashnb.local.log import EventLog
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN, OPERATIONS, Operation
@@ -141,7 +142,7 @@ class _Answerer:
 
     async def fail(self, http: HttpRequest, error: Exception) -> Response:
         """The answer when the embedded API itself is at fault."""
-        _log.error("%s %s failed", http.method, http.url.path, exc_info=error)
+        _log.error("%s %s failed", http.method, in_line(http.url.path), exc_info=error)
         message = f"The embedded API failed: {type(error).__name__}."
         return self._error(api_error(500, code="InternalError", message=message), self._request_ids())
 

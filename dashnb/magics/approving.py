@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 
+from dashnb.characters import in_line, visible
 from dashnb.errors import DashnbError
 from dashnb.protocol.state import RunState, ToolCall
 from dashnb.session.approval import APPROVED, Ask, Decision, Policy, by_policy
@@ -22,6 +23,7 @@ from dashnb.session.tools import FunctionTool
 from dashnb.view import View
 from dashnb.view.toolcalls import read_arguments
 
+SCREEN = 20  # lines that are surely seen at once
 QUESTION = "Call it? [y]es, [n]o, [e]dit the arguments: "
 
 
@@ -60,7 +62,7 @@ class AtPrompt:
     def ask(self, call: ToolCall, tool: FunctionTool) -> Decision | None:
         """Ask until the answer is clear."""
         try:
-            print(f"{call.name} {read_arguments(call.arguments)}")  # noqa: T201 # what the question is about
+            print(_question_about(call))  # noqa: T201 # what the question is about
             while True:
                 answer = self._prompt(QUESTION).strip().lower()
                 if answer in ("y", "yes"):
@@ -77,9 +79,18 @@ class AtPrompt:
         try:
             json.loads(text)
         except ValueError as error:
-            print(f"That is no JSON: {error}.")  # noqa: T201 # what the person has to know
+            print(visible(f"That is no JSON: {error}."))  # noqa: T201 # what the person has to know
             return ""
         return text
+
+
+def _question_about(call: ToolCall) -> str:
+    """The call as it will be made; of a long one also its size, so that nobody takes the end of a screen for all."""
+    arguments = read_arguments(call.arguments)
+    lines = arguments.count("\n") + 1
+    is_long = lines > SCREEN or len(arguments) > 80 * SCREEN
+    size = f"\n({lines:,} lines, {len(arguments):,} characters)" if is_long else ""
+    return f"{in_line(call.name)} {arguments}{size}"
 
 
 class InView:

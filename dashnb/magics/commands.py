@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from IPython.core.error import UsageError
 
+from dashnb.characters import visible
 from dashnb.errors import DashnbError, RunError, StoreError
 from dashnb.keys import PLACES, ask_and_keep
 from dashnb.magics import resuming
@@ -415,7 +416,7 @@ def _no_arguments(command: str, line: str) -> None:
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201 # what a line magic says
+    print(visible(text))  # noqa: T201 # what a line magic says
 
 
 def _command(name: str) -> Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dashnb.characters import in_line
 from dashnb.prices import Prices
 from dashnb.view.languages import translate
 
@@ -43,12 +44,12 @@ class Heading:
 
     @property
     def name(self) -> str:
-        """The assistant's name, never empty."""
-        return self.assistant or self.say("Assistant")
+        """The assistant's name in one line, never empty."""
+        return in_line(self.assistant) or self.say("Assistant")
 
     def facts(self, model: str = "") -> tuple[str, ...]:
         """Model and engine, as far as known; ``model`` outranks the heading's own."""
-        return tuple(fact for fact in (model or self.model, self.say(self.engine)) if fact)
+        return tuple(in_line(fact) for fact in (model or self.model, self.say(self.engine)) if fact)
 
     def line(self, model: str = "") -> str:
         """Name, model and engine in one line."""

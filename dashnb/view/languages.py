@@ -70,6 +70,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "{n} picture": ("{n} 张图片", "画像 {n} 枚"),
     "{n} pictures": ("{n} 张图片", "画像 {n} 枚"),
     "… {n} more": ("… 另有 {n} 条", "… 他 {n} 件"),
+    "{n} more character": ("另有 {n} 个字符", "他 {n} 文字"),
+    "{n} more characters": ("另有 {n} 个字符", "他 {n} 文字"),
     "… {n} more characters": ("… 另有 {n} 个字符", "… 他 {n} 文字"),
     "a picture": ("图片", "画像"),
     # how it ended

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
-from dashnb.characters import harmless
+from dashnb.characters import harmless, in_line
 from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view.blocks import Block, TextSection, open_fence, whole
 from dashnb.view.heading import ENGLISH, Heading
-from dashnb.view.toolcalls import call_mark, one_line, read_output
+from dashnb.view.toolcalls import arguments_beginning, arguments_in_line, call_mark, read_output
 from dashnb.view.wording import accounts, notice
 
 _BACKTICKS = re.compile(r"`+")
@@ -77,12 +77,17 @@ def step_lines(step: Step, heading: Heading) -> list[str]:
 def call_line(call: ToolCall, step: Step, heading: Heading = ENGLISH) -> str:
     """The call in one line: name, arguments, the output in a few words."""
     result = read_output(call.output).line(heading) or _outcome(call, step, heading)
-    return harmless(" ".join(part for part in (call_start(call), f"→ {result}" if result else "") if part))
+    parts = (_named(call), arguments_in_line(call.arguments, heading), f"→ {result}" if result else "")
+    return harmless(" ".join(part for part in parts if part))
 
 
 def call_start(call: ToolCall) -> str:
     """Name and arguments of the call; grows at its end only while arguments arrive."""
-    return harmless(" ".join(part for part in (f"⚙ {call.name or 'tool'}", one_line(call.arguments)) if part))
+    return harmless(" ".join(part for part in (_named(call), arguments_beginning(call.arguments)) if part))
+
+
+def _named(call: ToolCall) -> str:
+    return f"⚙ {in_line(call.name) or 'tool'}"
 
 
 def without_picture_data(text: str, *, over: bool = True) -> str:
@@ -111,7 +116,8 @@ def _outcome(call: ToolCall, step: Step, heading: Heading) -> str:
 
 def _call_markdown(call: ToolCall, step: Step, heading: Heading) -> str:
     result = read_output(call.output).line(heading) or _outcome(call, step, heading)
-    parts = [f"⚙ {_code(call.name or 'tool')}", _code(one_line(call.arguments)), f"→ {_code(result)}" if result else ""]
+    name, arguments = in_line(call.name) or "tool", arguments_in_line(call.arguments, heading)
+    parts = [f"⚙ {_code(name)}", _code(arguments), f"→ {_code(result)}" if result else ""]
     return "> " + " ".join(part for part in parts if part)
 
 

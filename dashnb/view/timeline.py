@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dashnb.characters import in_line
 from dashnb.protocol.state import RunState, Step
 from dashnb.view import style
 from dashnb.view.blocks import TextSection, sections
@@ -70,7 +71,7 @@ def _of_text(text: str, state: RunState) -> str:
 
 
 def _of_step(step: Step, heading: Heading) -> Stop:
-    names = ", ".join(dict.fromkeys(call.name or heading.say("tool") for call in step.calls))
+    names = ", ".join(dict.fromkeys(in_line(call.name) or heading.say("tool") for call in step.calls))
     time = duration(step, heading)
     return Stop(names, step.status, time)
 

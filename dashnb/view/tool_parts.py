@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from dashnb.characters import in_line, visible
 from dashnb.protocol.pieces import NO_ASIDE
 from dashnb.protocol.state import Aside, RunState, Step, ToolCall
 from dashnb.view import style
@@ -57,7 +58,7 @@ def step_parts(step: Step, state: RunState, heading: Heading) -> list[Part]:
         aside = state.asides.get(call.id, NO_ASIDE)
         parts.extend(call_parts(call, step.id, mark, heading, answer=state.text, note=taken, aside=aside))
     if step.error:
-        words = ": ".join(part for part in (step.error.code, step.error.message) if part)
+        words = ": ".join(visible(part) for part in (step.error.code, step.error.message) if part)
         parts.append(Part(f"{step.id}:error", element("div", style.NOTICES["error"], words)))
     return parts
 
@@ -101,7 +102,7 @@ def _line(call: ToolCall, mark: str, reading: Reading, note: str, heading: Headi
     aside = " · ".join(part for part in (result, note) if part)
     yield style.dot(status)
     yield " "
-    yield element("code", style.CALL_NAME, call.name or heading.say("tool"))
+    yield element("code", style.CALL_NAME, in_line(call.name) or heading.say("tool"))
     yield " "
     yield element("code", style.CALL_LINE, arguments_line(call.arguments))
     if aside:
@@ -110,7 +111,9 @@ def _line(call: ToolCall, mark: str, reading: Reading, note: str, heading: Headi
 
 
 def _arguments(call: ToolCall, mark: str, heading: Heading) -> Iterator[Part]:
-    text = shorten(read_arguments(call.arguments), ARGUMENTS_SHOWN, heading)
+    text = read_arguments(call.arguments)
+    if mark != "waiting":  # a person who decides about a call sees all of it
+        text = shorten(text, ARGUMENTS_SHOWN, heading)
     if not text.strip(" {}"):
         return
     code = program(call.arguments)
@@ -139,7 +142,7 @@ def _output(reading: Reading, heading: Heading) -> Iterator[Part]:
 def _traceback(aside: Aside, heading: Heading) -> Iterator[Part]:
     if aside.text:
         yield _label("traceback:label", heading.say("Traceback, for you only"))
-        yield Part("traceback", element("pre", style.DATA, aside.text))
+        yield Part("traceback", element("pre", style.DATA, visible(aside.text)))
 
 
 def _label(key: str, words: str) -> Part:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
 
+from dashnb.characters import exact, exact_json, visible
 from dashnb.protocol.state import Step, ToolCall
 from dashnb.view.heading import Heading
 
@@ -64,7 +66,8 @@ def read_arguments(arguments: str) -> str:
     """The arguments to read: JSON pretty-printed, a program as its lines, half of an object as far as it goes.
 
     What is read of arguments that still arrive only grows at its end, as a rule, so that it can be
-    shown as it comes.
+    shown as it comes. It is what the function gets: of a name that stands twice the last value, and nothing that
+    cannot be seen.
 
     >>> print(read_arguments('{"city": "北京"}'))
     {
@@ -78,10 +81,20 @@ def read_arguments(arguments: str) -> str:
     """
     value = _parse(arguments)
     if code := _program(value):
-        return code
+        return exact(code)
     if isinstance(value, (dict, list)):
-        return _pretty(value)
+        return _pretty_arguments(value, arguments)
     return _incomplete(arguments)
+
+
+def editable_arguments(arguments: str) -> str:
+    r"""The arguments as a person may change them: JSON in lines, with the same values, what is none as it is.
+
+    >>> editable_arguments('{"city": "Rome\u202e"}')
+    '{\n  "city": "Rome\\u202e"\n}'
+    """
+    value = _parse(arguments)
+    return exact_json(arguments) if value is None else _pretty_arguments(value, arguments)
 
 
 def program(arguments: str) -> str:
@@ -94,16 +107,40 @@ def program(arguments: str) -> str:
 
 
 def arguments_line(arguments: str) -> str:
-    r"""The arguments in one line: JSON as it came, of a program its first line.
+    r"""The arguments in one short line: JSON as it came, of a program its first line.
 
     >>> arguments_line('{"code": "x = 1\\nprint(x)"}'), arguments_line('{"city": "Rome"}')
     ('x = 1 …', '{"city": "Rome"}')
     """
-    code = _program(_parse(arguments)).strip()
+    code = exact(_program(_parse(arguments))).strip()
     if not code:
-        return one_line(arguments, 80)
-    first, *others = code.splitlines()
+        return one_line(exact(_once(arguments)), 80)
+    first, *others = code.split("\n")
     return one_line(first, 80) + (" …" if others else "")
+
+
+def arguments_beginning(arguments: str) -> str:
+    """The beginning of the arguments as they come, in one line; grows at its end only.
+
+    >>> arguments_beginning('{"city": "Ro')
+    '{"city": "Ro'
+    """
+    return one_line(exact(arguments[: 4 * _LINE]))
+
+
+def arguments_in_line(arguments: str, heading: Heading) -> str:
+    """The arguments in one line, of long ones the beginning and how much more there is.
+
+    >>> arguments_in_line('{"city": "Rome", "city": "Paris"}', Heading())
+    '{"city": "Paris"}'
+    >>> arguments_in_line('{"text": "' + "x" * 120 + '"}', Heading())[-30:]
+    'xxxxxxxx… (32 more characters)'
+    """
+    line = " ".join(exact(_once(arguments)).split())
+    if len(line) <= _LINE:
+        return line
+    left = len(line) - _LINE
+    return f"{line[:_LINE].rstrip()}… ({heading.count(left, '{n} more character', '{n} more characters')})"
 
 
 def read_output(output: str | list[Any] | None) -> Reading:
@@ -126,14 +163,14 @@ def _read_text(output: str) -> Reading:
 
 def _read(value: Any, output: str | list[Any]) -> Reading:
     if results := _search_results(value):
-        return Reading("search", _pretty(value), results=results)
+        return Reading("search", exact_json(_pretty(value)), results=results)
     if isinstance(value, dict) and value.get("data") == [] and "success" in value:
-        return Reading("nothing", _pretty(value))
+        return Reading("nothing", exact_json(_pretty(value)))
     if pictures := _pictures(value):
-        return Reading("pictures", _string(value.get("text")).strip("\n"), pictures=pictures)
+        return Reading("pictures", visible(_string(value.get("text"))).strip("\n"), pictures=pictures)
     if isinstance(value, (dict, list)):
-        return Reading("json", _pretty(value), words=one_line(_compact(value)))
-    text = str(output)
+        return Reading("json", exact_json(_pretty(value)), words=one_line(exact_json(_compact(value))))
+    text = visible(str(output))
     first = next((line for line in text.splitlines() if line.strip()), "")
     return Reading("text", text, words=one_line(first))
 
@@ -197,10 +234,10 @@ def _search_results(value: Any) -> tuple[SearchResult, ...]:
         return ()
     return tuple(
         SearchResult(
-            one_line(entry["title"], 120),
+            one_line(visible(entry["title"]), 120),
             safe_url(entry.get("url")),
-            one_line(_string(entry.get("desc")), 240),
-            one_line(_string(entry.get("source")), 60),
+            one_line(visible(_string(entry.get("desc"))), 240),
+            one_line(visible(_string(entry.get("source"))), 60),
         )
         for entry in entries
     )
@@ -220,14 +257,35 @@ def _pictures(value: Any) -> tuple[str, ...]:
 def _incomplete(arguments: str) -> str:
     """JSON that has not ended, without the ends that it does not have yet; anything else as it came."""
     if len(arguments) > _PARSED_AT_MOST or not arguments.lstrip().startswith("{"):
-        return arguments
+        return exact(arguments)
     try:
         value = from_json(arguments, allow_partial="trailing-strings")
-    except ValueError:
-        return arguments
+    except (TypeError, ValueError):  # the former for half a character
+        return exact(arguments)
     if code := _program(value):
-        return code
-    return _CLOSERS.sub("", _pretty(value)) if value else arguments
+        return exact(code)
+    return exact_json(_CLOSERS.sub("", _pretty(value))) if value else exact(arguments)
+
+
+def _pretty_arguments(value: Any, arguments: str) -> str:
+    try:
+        return exact_json(json.dumps(value, ensure_ascii=False, indent=2))
+    except (ValueError, RecursionError):  # nested too deeply: as it came, for what runs must be seen
+        return exact_json(arguments)
+
+
+def _once(arguments: str) -> str:
+    """The arguments as they came; where a name stands twice, as they count."""
+    repeated: list[str] = []
+
+    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        held = dict(pairs)
+        if len(held) < len(pairs):
+            repeated.append("")
+        return held
+
+    value = _parse(arguments, counted) if arguments.count('"') > 2 else None
+    return _compact(value) if repeated else arguments
 
 
 def _program(arguments: Any) -> str:
@@ -235,11 +293,11 @@ def _program(arguments: Any) -> str:
     return code if isinstance(code, str) else ""
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, make: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     if len(text) > _PARSED_AT_MOST or not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=make)
     except (ValueError, RecursionError):
         return None
 

@@ -9,7 +9,6 @@ messages get lost, what stays is a function of the final state: the view is repl
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from dashnb.characters import whole_characters
+from dashnb.characters import in_line, whole_characters
 from dashnb.protocol.state import RunState, ToolCall
 from dashnb.view.beat import Beat
 from dashnb.view.bundle import bundle, sendable
@@ -28,6 +27,7 @@ from dashnb.view.markdown import answer_parser
 from dashnb.view.page import page
 from dashnb.view.part import Page, Part
 from dashnb.view.patch import Operation, changes
+from dashnb.view.toolcalls import editable_arguments
 
 if TYPE_CHECKING:
     from dashnb.view.pictures import Gallery
@@ -108,7 +108,10 @@ class Transmission:
             if said and said != self._said:
                 operations.append(["say", said])
                 self._said = said
-            waiting = [{"id": call.id, "name": call.name, "arguments": _editable(call.arguments)} for call in asked]
+            waiting = [
+                {"id": call.id, "name": in_line(call.name), "arguments": editable_arguments(call.arguments)}
+                for call in asked
+            ]
             if waiting != self._asked:
                 operations.append(["ask", waiting])
                 self._asked = waiting
@@ -274,14 +277,6 @@ class WidgetView:
 def len16(text: str) -> int:
     """The text's length as a browser counts it."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def _editable(arguments: str) -> str:
-    """Arguments as a person may change them: JSON in lines, what is none as it is."""
-    try:
-        return json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
-    except ValueError:
-        return arguments
 
 
 def _words(part: Part) -> str:

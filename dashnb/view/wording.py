@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dashnb.characters import in_line, visible
 from dashnb.prices import built_in
 from dashnb.protocol.state import ABANDONED, RunState, Step
 from dashnb.view.heading import Heading
@@ -73,7 +74,7 @@ def activity(state: RunState, heading: Heading) -> str:
         return heading.say("stopping …")
     busy = [step for step in state.steps if step.status == "in_progress"]
     if busy and busy[-1].calls:
-        names = ", ".join(dict.fromkeys(call.name or heading.say("a tool") for call in busy[-1].calls))
+        names = ", ".join(dict.fromkeys(in_line(call.name) or heading.say("a tool") for call in busy[-1].calls))
         return heading.say("{names} is running …" if len(busy[-1].calls) == 1 else "{names} are running …", names=names)
     if state.reasoning and not state.text:
         return heading.say("{name} is thinking …", name=heading.name)
@@ -150,10 +151,10 @@ def _times(state: RunState, heading: Heading) -> list[str]:
 
 
 def _names(state: RunState, heading: Heading) -> str:
-    names = [call.name or heading.say("a function") for call in state.pending_calls]
+    names = [in_line(call.name) or heading.say("a function") for call in state.pending_calls]
     return ", ".join(names) if names else heading.say("a function")
 
 
 def _reason(state: RunState, heading: Heading) -> str:
     words = (state.error.code, state.error.message) if state.error else ()
-    return ": ".join(part for part in words if part) or heading.say("no reason given")
+    return ": ".join(visible(part) for part in words if part) or heading.say("no reason given")

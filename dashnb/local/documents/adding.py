@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dashnb.characters import in_line
 from dashnb.errors import InvalidArgument
 from dashnb.local.documents.library import Document, Library
 from dashnb.local.documents.passages import passages
@@ -69,9 +70,9 @@ def summary(added: Sequence[Added], collection: str) -> list[str]:
         f"to the collection {collection}."
     ]
     unknown = [one for one in added if one.refused and not one.asked and one.path.suffix.lower() not in KINDS]
-    lines += [f"Not added: {one.refused}" for one in added if one.refused and one not in unknown]
+    lines += [f"Not added: {in_line(one.refused)}" for one in added if one.refused and one not in unknown]
     if unknown:
-        names = ", ".join(one.path.name for one in unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        names = ", ".join(in_line(one.path.name) for one in unknown[:5]) + (", …" if len(unknown) > 5 else "")
         verb = "is" if len(unknown) == 1 else "are"
         lines.append(f"Left out, as {_count(len(unknown), 'file')} {verb} of another type: {names}.")
     return lines

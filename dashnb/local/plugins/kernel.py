@@ -24,6 +24,7 @@ from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dashnb.characters import visible
 from dashnb.local.plugins import PluginError
 from dashnb.local.plugins.kernel_output import Output
 from dashnb.local.plugins.processes import Limits, end_all, environment, usage
@@ -298,7 +299,7 @@ class Kernel:
             return ""
         with suppress(OSError):
             text = (self._folder / "run" / "complaints.txt").read_text("utf-8", "replace").strip()
-            _log.warning("a kernel ended: %s", text[-4000:])
+            _log.warning("a kernel ended: %s", visible(text[-4000:]))
             return f" ({text.splitlines()[-1][-200:]})" if text else ""
         return ""
 
