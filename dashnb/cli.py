@@ -229,6 +229,7 @@ def _serve(options: argparse.Namespace) -> int:
     import logging
     import signal
 
+    from dashnb.keys import Secret
     from dashnb.local.server import check_host, serve
     from dashnb.local.token import keep_token
     from dashnb.settings import Settings
@@ -243,7 +244,7 @@ def _serve(options: argparse.Namespace) -> int:
         host=options.host,
         database=options.database,
         engine=options.engine,
-        api_key=token,
+        api_key=Secret(token),
         verbose=options.verbose,
     ) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.stop())

@@ -160,7 +160,8 @@ def _connection(settings: Settings, target: str | None) -> Iterator[Finding]:
 
     try:
         connection = plan(settings, target)
-        yield Finding("connection", f"{connection.kind} ({connection.reason}): {connection.base_url}")
+        place = connection.shown("base_url")
+        yield Finding("connection", f"{connection.kind} ({connection.reason}): {place}")
         if connection.kind == "local":
             yield _question(settings, connection.engine)
             return

@@ -23,9 +23,9 @@
     └── StoreError                  the database of the embedded API or of the ledger cannot be used
 
 An error carries the facts as attributes; its message says what happened and what to do next, in at
-most three lines. Neither holds a character that a terminal obeys or that nobody sees. In a notebook or in
-IPython it is shown as those lines, without a traceback, below a line in the reader's language where that
-is not English.
+most three lines. Neither holds a character that a terminal obeys or that nobody sees, a key or a password.
+In a notebook or in IPython it is shown as those lines, without a traceback, below a line in the reader's
+language where that is not English.
 
 Sources: Assistant API reference, "Errors" (HTTP status and ``code``); "Run object" (``last_error``).
 """
@@ -56,14 +56,21 @@ class DashnbError(Exception):
     foreword = ""
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*(visible(arg) if isinstance(arg, str) else arg for arg in args))
+        super().__init__(*(_sayable(arg) if isinstance(arg, str) else arg for arg in args))
 
     def _render_traceback_(self) -> list[str]:
         """The lines that IPython shows in place of a traceback, notes included."""
         notes = getattr(self, "__notes__", [])
         lines = "\n".join([self.foreword, f"{type(self).__name__}: {self}", *notes]).strip("\n").splitlines()
         shown = lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]
-        return [visible("\n".join(shown))]
+        return [_sayable("\n".join(shown))]
+
+
+def _sayable(text: str) -> str:
+    """What came from outside without what a terminal obeys, without keys and without passwords."""
+    from dashnb.credentials import MASK, redacted  # only where something has gone wrong
+
+    return redacted(visible(text), by=MASK)
 
 
 class ConfigurationError(DashnbError):
@@ -110,9 +117,9 @@ class APIError(DashnbError):
         self, message: str, *, status_code: int = 0, code: str = "", request_id: str = "", remedy: str | None = None
     ) -> None:
         self.status_code = status_code
-        self.code = in_line(code)
-        self.message = visible(message)
-        self.request_id = in_line(request_id)
+        self.code = in_line(_sayable(code))
+        self.message = _sayable(message)
+        self.request_id = in_line(_sayable(request_id))
         if remedy is not None:
             self.remedy = remedy
         super().__init__(self._explain())
@@ -187,8 +194,8 @@ class StreamError(DashnbError):
     def __init__(self, message: str, *, state: RunState | None = None, code: str = "", request_id: str = "") -> None:
         super().__init__(message)
         self.state = state
-        self.code = in_line(code)
-        self.request_id = in_line(request_id)
+        self.code = in_line(_sayable(code))
+        self.request_id = in_line(_sayable(request_id))
 
 
 class RunError(DashnbError):
@@ -202,7 +209,7 @@ class RunError(DashnbError):
     def __init__(self, message: str, *, state: RunState, code: str = "") -> None:
         super().__init__(message)
         self.state = state
-        self.code = in_line(code)
+        self.code = in_line(_sayable(code))
 
 
 class AnswerMismatch(DashnbError):

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dashnb.credentials import MASK, Known
 from dashnb.errors import ConfigurationError
 
 NAME = "DASHSCOPE_API_KEY"
 SERVICE = "dashnb"
-MASK = "********"
 PLACES = ("session", "keyring", "file")
 _SHORTEST = 8
 
@@ -119,8 +119,16 @@ def mask(text: str, key: str) -> str:
         key: The key, or the value of an ``Authorization`` header; one below 8 characters is no secret, and may
             be a part of any word, so it is left.
     """
-    word = key.rpartition(" ")[2]
-    return text.replace(word, MASK) if len(word) >= _SHORTEST else text
+    return known(Secret(key.rpartition(" ")[2])).without(text)
+
+
+def known(secret: Secret | None) -> Known:
+    r"""What finds the key in texts and in chunks of bytes, in whatever form, and puts a mask in its place.
+
+    >>> known(Secret("sk-canary/1")).without(r'{"key": "sk-canary\/1", "id": 1}')
+    '{"key": "********", "id": 1}'
+    """
+    return Known([secret.reveal()] if secret else [], shortest=_SHORTEST, by=MASK)
 
 
 # --- the stores of this machine ------------------------------------------------------------------

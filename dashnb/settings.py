@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from dashnb import keys
+from dashnb.credentials import MASK, redacted
 from dashnb.errors import ConfigurationError
 from dashnb.keys import Secret
 
@@ -211,6 +212,11 @@ class Settings:
         """The value of a setting as text, or None."""
         return keys.reveal(self._value(name).content)
 
+    def secret(self, name: str) -> Secret | None:
+        """The value of a setting that is never shown, or None."""
+        value = self._value(name).content
+        return value if isinstance(value, Secret) else None
+
     def source(self, name: str) -> str:
         """Where a value came from: ``argument``, ``environment NAME``, ``config file PATH`` or ``default``.
 
@@ -219,9 +225,9 @@ class Settings:
         return self._value(name).source
 
     def shown(self, name: str) -> str:
-        """A setting's value as a person may see it: secrets are masked, unset ones say so."""
+        """A setting's value as a person may see it: secrets and passwords are masked, unset ones say so."""
         value = self._value(name).content
-        return "(not set)" if value is None else str(value)
+        return "(not set)" if value is None else redacted(str(value), by=MASK)
 
     @property
     def api_key(self) -> str | None:

@@ -30,10 +30,11 @@ from dashnb.client.cassettes import (
     read_cassette,
 )
 from dashnb.client.cassettes.player import Pace
-from dashnb.client.cassettes.redaction import REDACTED, Redactor, Sieve
+from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.cassettes.runs import told_runs
 from dashnb.client.client import AsyncClient, Client
 from dashnb.client.failures import Backoff
+from dashnb.credentials import REDACTED
 from dashnb.errors import (
     CassetteMismatch,
     ConfigurationError,

@@ -28,8 +28,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from dashnb import keys
 from dashnb.client.client import Client
+from dashnb.credentials import MASK
 from dashnb.errors import AuthenticationError, ConfigurationError, DashnbError, ProtocolError
-from dashnb.keys import MASK, STORES, Found, Secret
+from dashnb.keys import STORES, Found, Secret
 from dashnb.settings import Settings
 
 KEY = "sk-canary-0f1e2d3c+4b5a/69788796a5b4"

@@ -20,17 +20,21 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "core", "
 # A part of dashnb and the parts that it may import, besides itself.
 BELOW: dict[str, set[str]] = {
     "characters": set(),
-    "errors": {"characters"},
-    "keys": {"errors"},
+    "credentials": set(),
+    "errors": {"characters", "credentials"},
+    "keys": {"credentials", "errors"},
+    "bearer": {"credentials", "keys"},
     "prices": {"errors"},
-    "settings": {"keys", "errors"},
-    "database": {"errors"},
+    "settings": {"keys", "credentials", "errors"},
     "protocol": {"errors"},
-    "client": {"protocol", "keys", "errors", "settings"},
-    "local": {"protocol", "errors", "settings", "characters"},
-    "history": {"protocol", "prices", "errors", "settings", "characters"},
+    "client": {"protocol", "keys", "bearer", "credentials", "errors", "settings"},
+    "local": {"protocol", "keys", "bearer", "credentials", "errors", "settings", "characters"},
+    "history": {"protocol", "prices", "errors", "settings", "characters", "credentials"},
     "view": {"protocol", "history", "prices", "errors", "characters"},
-    "session": {"client", "local", "history", "protocol", "keys", "prices", "errors", "settings", "characters"},
+    "session": {
+        *("client", "local", "history", "protocol", "prices"),
+        *("keys", "errors", "settings", "characters", "credentials"),
+    },
 }
 BELOW["magics"] = BELOW["doctor"] = set(BELOW)
 BELOW["tutorials"] = {"errors", "settings"}

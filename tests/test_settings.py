@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from dashnb.credentials import MASK
 from dashnb.errors import ConfigurationError
-from dashnb.keys import MASK, Found, Secret
+from dashnb.keys import Found, Secret
 from dashnb.settings import SETTINGS, Settings, Value, config_file
 
 KEY = "sk-canary-0123456789"

@@ -14,8 +14,9 @@ import httpx
 from pydantic import ValidationError
 
 from dashnb import __version__
+from dashnb.bearer import Bearer
 from dashnb.client.calls import Call
-from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, retry_after, unreachable
+from dashnb.client.failures import RETRIED_STATUSES, Backoff, bare, decode, retry_after, unreachable
 from dashnb.client.procedures import Pause, Procedure
 from dashnb.client.resources import (
     Assistants,
@@ -30,7 +31,7 @@ from dashnb.client.resources import (
 from dashnb.client.runs import AsyncRuns, Runs
 from dashnb.client.stream import AsyncRunStream, Clock, RunStream
 from dashnb.errors import ConfigurationError, InvalidArgument, ProtocolError
-from dashnb.keys import Secret, hidden, reveal
+from dashnb.keys import Secret, hidden, known, reveal
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
 
@@ -72,7 +73,9 @@ class _Endpoint:
         self.workspace = workspace
         self.clock = clock
         self._backoff = backoff or Backoff()
-        self._headers = _headers(api_key, workspace)
+        self._headers = _headers(workspace)
+        self._auth = None if api_key is None else Bearer(api_key)
+        self._key = known(api_key)  # a server may repeat it; it reaches no state and no message
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
         # A proxy of the environment cannot reach this machine's own addresses.
         self._trust_env = httpx.URL(url).host not in _LOOPBACK
@@ -115,11 +118,8 @@ def _checked_url(base_url: str) -> str:
     return url
 
 
-def _headers(api_key: Secret | None, workspace: str | None) -> httpx.Headers:
-    # Not a dict: these headers do not show the key when somebody prints them.
-    headers = httpx.Headers({"Accept": "application/json, text/event-stream", "User-Agent": f"dashnb/{__version__}"})
-    if api_key:
-        headers["Authorization"] = f"Bearer {api_key.reveal()}"
+def _headers(workspace: str | None) -> dict[str, str]:
+    headers = {"Accept": "application/json, text/event-stream", "User-Agent": f"dashnb/{__version__}"}
     if workspace:
         headers["X-DashScope-WorkSpace"] = workspace
     return headers
@@ -176,7 +176,11 @@ class Client(_Endpoint):
         super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
         self._sleep = sleep
         self._http = httpx.Client(
-            headers=self._headers, timeout=self._timeout, transport=transport, trust_env=self._trust_env
+            headers=self._headers,
+            auth=self._auth,
+            timeout=self._timeout,
+            transport=transport,
+            trust_env=self._trust_env,
         )
         self.assistants = Assistants(self)
         self.threads = Threads(self)
@@ -198,7 +202,7 @@ class Client(_Endpoint):
             self._sleep(delay)
             attempt += 1
         if isinstance(outcome, httpx.RequestError):
-            raise unreachable(outcome, self.base_url) from outcome
+            raise unreachable(outcome, self.base_url) from bare(outcome)
         return _answer(call, outcome)
 
     def open(self, call: Call[Run], *, state: RunState | None = None) -> RunStream:
@@ -265,7 +269,11 @@ class AsyncClient(_Endpoint):
         super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
         self._sleep = sleep
         self._http = httpx.AsyncClient(
-            headers=self._headers, timeout=self._timeout, transport=transport, trust_env=self._trust_env
+            headers=self._headers,
+            auth=self._auth,
+            timeout=self._timeout,
+            transport=transport,
+            trust_env=self._trust_env,
         )
         self.assistants = AsyncAssistants(self)
         self.threads = AsyncThreads(self)
@@ -287,7 +295,7 @@ class AsyncClient(_Endpoint):
             await self._sleep(delay)
             attempt += 1
         if isinstance(outcome, httpx.RequestError):
-            raise unreachable(outcome, self.base_url) from outcome
+            raise unreachable(outcome, self.base_url) from bare(outcome)
         return _answer(call, outcome)
 
     def open(self, call: Call[Run], *, state: RunState | None = None) -> AsyncRunStream:

@@ -127,6 +127,17 @@ def unreachable(error: httpx.RequestError, base_url: str) -> ConnectionFailed:
     )
 
 
+def bare(error: httpx.RequestError) -> httpx.RequestError:
+    """The error without its request and the frames that it came through, whose variables hold the key.
+
+    >>> bare(httpx.ReadError("broke off", request=httpx.Request("GET", "http://x/"))).__traceback__ is None
+    True
+    """
+    error._request = None
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 def _place(response: httpx.Response) -> str:
     return f"{response.request.method} {response.request.url.path}"
 

@@ -7,7 +7,7 @@ the last one. The request that made the run, or handed in tool outputs, is never
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from dashnb.client.calls import Call, join_run, retrieve_run
-from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, short, unreachable
+from dashnb.client.failures import RETRIED_STATUSES, Backoff, bare, decode, short, unreachable
 from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
+from dashnb.credentials import Known
 from dashnb.errors import APIError, DashnbError, ProtocolError, StreamError
-from dashnb.keys import mask
+from dashnb.keys import known
 from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import ErrorInfo, Run
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN
@@ -58,7 +59,7 @@ class Reader:
     """
 
     def __init__(
-        self, state: RunState, clock: Clock, base_url: str, backoff: Backoff, call: Call[Run], key: str = ""
+        self, state: RunState, clock: Clock, base_url: str, backoff: Backoff, call: Call[Run], key: Known | None = None
     ) -> None:
         self.state = state
         self.run_id = str(call.ids.get("run_id", ""))
@@ -67,7 +68,8 @@ class Reader:
         self.ended = False
         self.done = False
         self._clock = clock
-        self._key = key  # a server may repeat it; it reaches no state and no message
+        self._key = key or known(None)
+        self._filter = self._key.filter()
         self._base_url = base_url
         self._backoff = replace(backoff, attempts=REJOINS + 1)
         self._joins = call.operation is JOIN
@@ -87,8 +89,26 @@ class Reader:
         """A connection is open, and its bytes follow."""
         if self._opened:
             self._decoder = Decoder()
+            self._filter = self._key.filter()
             self._known = self._seq or 0
         self._opened = True
+
+    def clean(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks as they come, without the key: no variable of a frame holds what a server repeats."""
+        try:
+            yield from map(self._filter.feed, chunks)
+        except BaseException as error:  # an interrupt too: the frames below have the bytes as they came
+            raise error.with_traceback(None)  # noqa: B904 # it is the same exception
+
+    async def clean_async(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        """The same as `clean`, of an asynchronous iterator."""
+        try:
+            async for chunk in chunks:
+                clean = self._filter.feed(chunk)
+                del chunk
+                yield clean
+        except BaseException as error:
+            raise error.with_traceback(None)  # noqa: B904
 
     def feed(self, chunk: bytes) -> Iterator[RunEvent]:
         """The events that a chunk completes, each already in the state.
@@ -141,8 +161,9 @@ class Reader:
         if isinstance(cause, httpx.RequestError) and not self.ended:
             failed = unreachable(cause, self._base_url)
             if not self.count:
-                raise failed from cause
-            raise self.broken(str(failed).partition("\n")[0].rstrip(".")) from cause
+                raise failed from bare(cause)
+            raise self.broken(str(failed).partition("\n")[0].rstrip(".")) from bare(cause)
+        yield from self.feed(self._filter.flush())
         if sent := self._decoder.flush():
             try:
                 event = self._take(sent)
@@ -171,7 +192,7 @@ class Reader:
                 return None
             self.run_id, self._seq = run_id, seq
         try:
-            event = parse_event(replace(sent, data=mask(sent.data, self._key)))
+            event = parse_event(sent)
         except ProtocolError as error:
             error.state = self.state
             raise
@@ -210,8 +231,7 @@ class _Streamed:
     def _open(self, client: Client | AsyncClient) -> Reader:
         if self.state.requested_at is None:
             self.state.requested_at = client.clock()
-        key = client._headers.get("Authorization", "")
-        return Reader(self.state, client.clock, client.base_url, client._backoff, self._call, key)
+        return Reader(self.state, client.clock, client.base_url, client._backoff, self._call, client._key)
 
     def _check_kind(self, response: httpx.Response) -> bool:
         """True if the answer is a stream; it has to be read whole otherwise, to say what it is."""
@@ -319,7 +339,7 @@ class RunStream(_Streamed):
                 with self._client._opened(call) as response:
                     if self._check_kind(response):
                         reader.begin()
-                        for chunk in response.iter_bytes():
+                        for chunk in reader.clean(response.iter_bytes()):
                             yield from reader.feed(chunk)
                     else:
                         response.read()
@@ -365,7 +385,7 @@ class AsyncRunStream(_Streamed):
                 async with self._client._opened(call) as response:
                     if self._check_kind(response):
                         reader.begin()
-                        async for chunk in response.aiter_bytes():
+                        async for chunk in reader.clean_async(response.aiter_bytes()):
                             for event in reader.feed(chunk):
                                 yield event
                     else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashnb.characters import whole_characters
+from dashnb.credentials import redacted
 from dashnb.history.schema import Cell
 from dashnb.prices import Cost, Prices, built_in, place_of
 from dashnb.protocol.state import RunState, Step, ToolCall
@@ -198,6 +199,6 @@ def _clean(row: Mapping[str, Cell]) -> Row:
 
 def _storable(cell: Cell) -> Cell:
     if isinstance(cell, str):
-        return whole_characters(cell)
+        return redacted(whole_characters(cell))
     # No count of tokens and no time has 64 bits; a database refuses more.
     return None if isinstance(cell, int) and cell.bit_length() > 63 else cell

@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from dashnb.characters import in_line
 from dashnb.errors import APIError, api_error
+from dashnb.keys import Secret, hidden
 from dashnb.local.endpoints import Answer, Endpoints, Follow, Request
 from dashnb.local.log import EventLog
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN, OPERATIONS, Operation
@@ -39,7 +40,7 @@ def create_app(
     log: EventLog,
     *,
     engine: str,
-    api_key: str | None = None,
+    api_key: str | Secret | None = None,
     request_ids: Callable[[], str] = lambda: str(uuid.uuid4()),
     heartbeat: float = HEARTBEAT_SECONDS,
     stop: Callable[[], Awaitable[None]] | None = None,
@@ -55,7 +56,7 @@ def create_app(
         heartbeat: Seconds of silence after which a stream carries a comment.
         stop: Called when a server that serves the app is shut down, on that server's loop.
     """
-    answerer = _Answerer(endpoints, log, engine, api_key, request_ids, heartbeat)
+    answerer = _Answerer(endpoints, log, engine, hidden(api_key), request_ids, heartbeat)
     routes = [
         Route(PREFIX + operation.path, answerer.endpoint(operation), methods=_methods(operation))
         for operation in OPERATIONS.values()
@@ -93,7 +94,7 @@ class _Answerer:
         endpoints: Endpoints,
         log: EventLog,
         engine: str,
-        api_key: str | None,
+        api_key: Secret | None,
         request_ids: Callable[[], str],
         heartbeat: float,
     ) -> None:
@@ -150,7 +151,7 @@ class _Answerer:
         if self._api_key is None:
             return
         kind, _, key = http.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not _same(key.strip(), self._api_key):
+        if kind.lower() != "bearer" or not _same(key.strip(), self._api_key.reveal()):
             raise api_error(401, code="InvalidApiKey", message="Invalid API-key provided.")
 
     def _response(self, answer: Answer, request_id: str) -> Response:

@@ -25,6 +25,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dashnb.errors import ConfigurationError, api_error
+from dashnb.keys import Secret, reveal
 from dashnb.local.app import PREFIX
 from dashnb.local.guard import Guard, Limits, new_request_id, refusal
 from dashnb.local.models.engine import Engine
@@ -47,7 +48,7 @@ def serve(
     host: str = LOOPBACK,
     database: str | None = None,
     engine: str | None = None,
-    api_key: str | None = None,
+    api_key: str | Secret | None = None,
     limits: Limits | None = None,
     verbose: bool = False,
 ) -> Server:
@@ -86,7 +87,6 @@ class Server:
 
     Attributes:
         base_url: Where clients connect to; it ends in ``/api/v1``.
-        api_key: The key that they send. Never print it.
 
     Raises:
         ConfigurationError: As in `serve`.
@@ -101,15 +101,18 @@ class Server:
         plugins: Mapping[str, Plugin] | None = None,
         port: int = 0,
         host: str = LOOPBACK,
-        api_key: str | None = None,
+        api_key: str | Secret | None = None,
         limits: Limits | None = None,
         verbose: bool = False,
     ) -> None:
         limits = limits or Limits()
-        self.api_key = new_token() if api_key is None else check_token(api_key, origin="The api_key")
-        listener, address = _listen(host, port, has_key=api_key is not None)
+        has_key = api_key is not None
+        self._api_key = Secret(new_token()) if api_key is None else Secret(reveal(api_key) or "")
+        api_key = None  # a traceback with local variables shows this one
+        check_token(self._api_key, origin="The api_key")
+        listener, address = _listen(host, port, has_key=has_key)
         try:
-            self._service = LocalService(database, engine, plugins=plugins, api_key=self.api_key)
+            self._service = LocalService(database, engine, plugins=plugins, api_key=self._api_key)
         except BaseException:
             listener.close()
             raise
@@ -125,6 +128,11 @@ class Server:
         self._thread.start()
         self._end = weakref.finalize(self, _end, self._uvicorn, self._thread)
         self._uvicorn.ready.wait()
+
+    @property
+    def api_key(self) -> str:
+        """The key that requests must carry. Never print it."""
+        return self._api_key.reveal()
 
     @property
     def engine(self) -> str:

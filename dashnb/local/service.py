@@ -18,7 +18,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from dashnb.errors import ConfigurationError, StoreError
+from dashnb.errors import ConfigurationError
+from dashnb.keys import Secret
 from dashnb.local.app import create_app
 from dashnb.local.endpoints import Endpoints
 from dashnb.local.keeper import LIFETIME_MS, Keeper
@@ -118,7 +119,7 @@ class LocalService:
         plugins: Mapping[str, Plugin] | None = None,
         ids: Ids = new_id,
         clock: Clock = now_ms,
-        api_key: str | None = None,
+        api_key: str | Secret | None = None,
         lifetime: int = LIFETIME_MS,
     ) -> None:
         if plugins is None:

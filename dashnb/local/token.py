@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 from dashnb.errors import ConfigurationError
+from dashnb.keys import Secret
 
 PREFIX = "sk-local-"
 MOST_BYTES = 4096
@@ -24,8 +26,8 @@ def new_token() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def check_token(token: str, *, origin: str) -> str:
-    """The token, if a header can carry it.
+def check_token(token: Secret, *, origin: str) -> None:
+    """Refuse a token that a header cannot carry.
 
     Args:
         token: The token.
@@ -36,9 +38,8 @@ def check_token(token: str, *, origin: str) -> str:
     """
     if not token:
         raise ConfigurationError(f"{origin} is empty; it must be a token.")
-    if not all("!" <= character <= "~" for character in token):
+    if not re.fullmatch("[!-~]+", token.reveal()):
         raise ConfigurationError(f"{origin} has characters that a token cannot have: use ASCII without blanks.")
-    return token
 
 
 def keep_token(path: Path) -> tuple[str, bool]:
@@ -49,7 +50,9 @@ def keep_token(path: Path) -> tuple[str, bool]:
     """
     try:
         made = not path.exists() and _make(path)
-        return check_token(_read(path), origin=f"The token file {path}"), made
+        token = _read(path)
+        check_token(token, origin=f"The token file {path}")
+        return token.reveal(), made
     except OSError as error:
         raise ConfigurationError(
             f"The token file {path} cannot be used: {error.strerror}.\nName another file with --token-file."
@@ -72,7 +75,7 @@ def _make(path: Path) -> bool:
         draft.unlink()
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> Secret:
     # Not to wait at a pipe that nobody writes to.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
@@ -86,4 +89,4 @@ def _read(path: Path) -> str:
             )
         if _POSIX and found.st_uid not in (os.geteuid(), 0):
             raise ConfigurationError(f"The token file {path} belongs to another user.\nName one of your own.")
-        return file.read(MOST_BYTES).decode("ascii", errors="replace").strip()
+        return Secret(file.read(MOST_BYTES).decode("ascii", errors="replace").strip())

@@ -13,6 +13,7 @@ from dashnb.client.cassettes import RecordingTransport, read_cassette
 from dashnb.client.cassettes.cassette import is_cassette
 from dashnb.client.client import Client
 from dashnb.errors import ConfigurationError
+from dashnb.keys import Secret
 from dashnb.session.connection import connect, place_of
 from dashnb.settings import SETTINGS, Settings
 
@@ -43,7 +44,7 @@ def recording(client: Client, settings: Settings, file: str) -> Generator[Client
     with Client(
         client.base_url,
         # What never leaves this process gets no key.
-        api_key=None if place_of(client.base_url) == "local" else settings.api_key,
+        api_key=None if place_of(client.base_url) == "local" else settings.secret("api_key"),
         workspace=client.workspace,
         timeout=settings.timeout,
         transport=way,
@@ -80,9 +81,9 @@ def met(file: str) -> dict[str, str]:
     return found
 
 
-def secrets_of(settings: Settings) -> list[str | None]:
-    """The keys that the settings hold; never show them."""
-    return [settings.text(name) for name, setting in SETTINGS.items() if setting.secret]
+def secrets_of(settings: Settings) -> list[Secret | None]:
+    """The keys that the settings hold."""
+    return [settings.secret(name) for name, setting in SETTINGS.items() if setting.secret]
 
 
 def _is_cassette(file: str) -> bool:

@@ -8,6 +8,7 @@ from dashnb.magics.display import ENGINE_LABELS
 
 if TYPE_CHECKING:
     from dashnb.magics.conversation import Conversation
+    from dashnb.settings import Settings
 
 _PLACES = {
     "local": "the embedded Assistant API in this process",
@@ -27,7 +28,7 @@ def summary(conversation: Conversation) -> str:
     'Connected to the embedded Assistant API in this process (no key is set); guide · rules, no language model answers.'
     """
     connection = conversation.connection
-    place = connection.base_url if connection.kind == "url" else _PLACES[connection.kind]
+    place = connection.shown("base_url") if connection.kind == "url" else _PLACES[connection.kind]
     return f"Connected to {place} ({connection.reason}); {_who(conversation)} answers."
 
 
@@ -43,16 +44,20 @@ def status(conversation: Conversation) -> str:
         ("model", _model(conversation)),
         ("conversation", _talk(conversation)),
         ("thread", "none yet" if thread is None else thread.id),
-        ("key", f"{settings.shown('api_key')} ({settings.source('api_key')})" if settings.api_key else "none"),
+        ("key", _key(settings)),
         ("view", f"{settings.view} ({settings.source('view')})"),
         ("ledger", "off" if ledger is None else str(ledger)),
     ]
     if connection.kind == "local":
-        rows.append(("database", connection.database))
+        rows.append(("database", connection.shown("database")))
     else:
-        rows.append(("address", connection.base_url))
+        rows.append(("address", connection.shown("base_url")))
         rows.append(("workspace", settings.shown("workspace")))
     return "\n".join(f"{name:<14}{value}" for name, value in rows)
+
+
+def _key(settings: Settings) -> str:
+    return f"{settings.shown('api_key')} ({settings.source('api_key')})" if settings.secret("api_key") else "none"
 
 
 def _talk(conversation: Conversation) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from dashnb.keys import Secret, hidden
 from dashnb.session.frames import frame_as_markdown
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}")
 
 
-def fill_in(text: str, variables: Mapping[str, Any], *, secrets: Iterable[str] = ()) -> str:
+def fill_in(text: str, variables: Mapping[str, Any], *, secrets: Iterable[Secret | str] = ()) -> str:
     """The text with variables in place of their names in braces.
 
     >>> fill_in('Sum up {city}: {{x}} {"a": 1} {city.name} {}', {"city": "Rome"})
@@ -35,7 +36,7 @@ def fill_in(text: str, variables: Mapping[str, Any], *, secrets: Iterable[str] =
     Raises:
         UsageError: A name in braces is no variable, or its value holds a secret.
     """
-    hidden = tuple(secret for secret in secrets if secret)
+    known = tuple(secret for secret in map(hidden, secrets) if secret)
     doubled = 0
 
     def meant(found: re.Match[str]) -> str:
@@ -47,7 +48,7 @@ def fill_in(text: str, variables: Mapping[str, Any], *, secrets: Iterable[str] =
             # Nested JSON ends like this as well; only what was opened doubled is closed doubled.
             doubled -= (closes := doubled > 0)
             return "}" if closes else "}}"
-        return found[0] if keyword.iskeyword(found[1]) else _value(found[1], variables, hidden)
+        return found[0] if keyword.iskeyword(found[1]) else _value(found[1], variables, known)
 
     return _BRACES.sub(meant, text)
 
@@ -71,12 +72,12 @@ def as_text(value: Any) -> str:
     return frame_as_markdown(value) or str(value)
 
 
-def _value(name: str, variables: Mapping[str, Any], secrets: tuple[str, ...]) -> str:
+def _value(name: str, variables: Mapping[str, Any], secrets: tuple[Secret, ...]) -> str:
     if name not in variables:
         near = difflib.get_close_matches(name, names_in(variables), n=1)
         hint = f" Did you mean {{{near[0]}}}?" if near else ""
         raise UsageError(f"there is no variable {name!r} for {{{name}}}; write {{{{{name}}}}} for the braces.{hint}")
     text = as_text(variables[name])
-    if any(secret in text for secret in secrets):
+    if any(secret.reveal() in text for secret in secrets):
         raise UsageError(f"the variable {name!r} holds the key of the service; nothing was sent.")
     return text

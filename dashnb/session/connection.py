@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import httpx
 
 from dashnb.client.client import REGIONS, Client
+from dashnb.credentials import MASK, redacted
 from dashnb.errors import ConfigurationError
 from dashnb.keys import Secret, hidden
 from dashnb.settings import SETTINGS, Settings
@@ -38,6 +39,14 @@ class Connection:
     engine: str = ""
     database: str = ""
     cassette: str = ""
+
+    def shown(self, name: str) -> str:
+        """One of these as a person may see it, without the password that an address may carry."""
+        return redacted(str(getattr(self, name)), by=MASK)
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{one.name}={self.shown(one.name)!r}" for one in fields(self))
+        return f"Connection({facts})"
 
 
 def plan(settings: Settings, target: str | None = None) -> Connection:
@@ -68,7 +77,8 @@ def plan(settings: Settings, target: str | None = None) -> Connection:
         return Connection("url", chosen.rstrip("/"), reason)
     if (cassette := chosen.removeprefix(_REPLAY)) and chosen.startswith(_REPLAY):
         return Connection("replay", chosen, reason, f"replay · {Path(cassette).name}", cassette=cassette)
-    if chosen.startswith("sk-") or chosen == settings.api_key:
+    if chosen.startswith("sk-") or Secret(chosen) == settings.secret("api_key"):
+        chosen = target = ""  # a traceback with local variables shows them
         raise ConfigurationError(
             f"The place to connect to ({reason}) looks like a key; a key belongs in api_key=… or DASHSCOPE_API_KEY.\n"
             f"The place is {_CHOICES}."
@@ -83,7 +93,7 @@ def _choose(settings: Settings, target: str | None) -> tuple[str, str]:
         return named, f"{settings.source('connect')} says so"
     if url := settings.text("base_url"):
         return url, f"{settings.source('base_url')} says so"
-    if settings.api_key:
+    if settings.secret("api_key"):
         return "cloud", f"{settings.source('api_key')} is set"
     return "local", "no key is set"
 
@@ -176,14 +186,14 @@ def open_client(connection: Connection, settings: Settings, *, speed: float | No
 
         replay = ReplayTransport(connection.cassette, speed=speed)
         return Client(replay.base_url, transport=replay, timeout=settings.timeout)
-    if connection.kind in REGIONS and not settings.api_key:
+    if connection.kind in REGIONS and not settings.secret("api_key"):
         raise ConfigurationError(
             f"The cloud service ({connection.kind}, {connection.reason}) needs a key: set DASHSCOPE_API_KEY.\n"
             "Without a key everything works with the embedded API: connect local."
         )
     return Client(
         connection.base_url,
-        api_key=settings.api_key,
+        api_key=settings.secret("api_key"),
         workspace=settings.text("workspace"),
         timeout=settings.timeout,
     )
@@ -216,7 +226,7 @@ class _Through(httpx.BaseTransport):
 def _recorded(connection: Connection, settings: Settings, file: str | Path, redact: Iterable[str]) -> Client:
     from dashnb.client.cassettes import RecordingTransport
 
-    secrets = [settings.text(name) for name, setting in SETTINGS.items() if setting.secret]
+    secrets = [settings.secret(name) for name, setting in SETTINGS.items() if setting.secret]
     with contextlib.ExitStack() as undo:
         client = open_client(connection, settings)
         undo.callback(client.close)
@@ -224,7 +234,7 @@ def _recorded(connection: Connection, settings: Settings, file: str | Path, reda
         undo.callback(way.close)
         again = Client(
             client.base_url,
-            api_key=None if connection.kind == "local" else settings.api_key,
+            api_key=None if connection.kind == "local" else settings.secret("api_key"),
             workspace=client.workspace,
             timeout=settings.timeout,
             transport=way,

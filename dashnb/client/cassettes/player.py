@@ -27,8 +27,9 @@ from typing import Any
 import httpx
 
 from dashnb.client.cassettes.cassette import Cassette, Exchange, read_cassette
-from dashnb.client.cassettes.redaction import REDACTED, Redactor
+from dashnb.client.cassettes.redaction import Redactor
 from dashnb.client.client import monotonic_ms
+from dashnb.credentials import REDACTED
 from dashnb.errors import CassetteMismatch, ConfigurationError
 
 # How many lines of a difference are shown, and how wide.

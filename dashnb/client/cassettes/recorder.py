@@ -21,6 +21,7 @@ from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.client import monotonic_ms
 from dashnb.database import beginning
 from dashnb.errors import ConfigurationError
+from dashnb.keys import Secret
 from dashnb.protocol.operations import ENGINE_HEADER
 
 # No other header is kept: keys and cookies travel in headers.
@@ -201,7 +202,7 @@ text/event-stream", "content-type": "application/json"}, "json": {}}}
         path: Path | str,
         *,
         base_url: str = "",
-        secrets: Iterable[str | None] = (),
+        secrets: Iterable[Secret | str | None] = (),
         redact: Iterable[str] = (),
         clock: Callable[[], float] = monotonic_ms,
     ) -> None:
@@ -237,7 +238,7 @@ class AsyncRecordingTransport(httpx.AsyncBaseTransport):
         path: Path | str,
         *,
         base_url: str = "",
-        secrets: Iterable[str | None] = (),
+        secrets: Iterable[Secret | str | None] = (),
         redact: Iterable[str] = (),
         clock: Callable[[], float] = monotonic_ms,
     ) -> None:

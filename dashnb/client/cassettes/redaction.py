@@ -4,31 +4,26 @@ A secret is looked for within one unit: a line of a stream of events, else the w
 be written while it comes, and a secret that is cut over two chunks is still found: a chunk is kept back
 until its last line is complete. Where nothing is found, not a byte changes.
 
-Known secrets and ``sk-…`` keys are also found where a model spells them out in several events; bearer tokens
-and what patterns of one's own find are not.
+Known secrets and tokens of a known form are also found where a model spells them out in several events; fields
+such as ``password`` and what patterns of one's own find are not.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from urllib.parse import quote, quote_plus
 
 from dashnb.client.cassettes import spelling
+from dashnb.credentials import REDACTED, Known, merged, open_token, spans, tokens
 from dashnb.errors import ConfigurationError
+from dashnb.keys import Secret, hidden
 
-REDACTED = "[redacted]"
 # Shorter ones cannot be told from ordinary text.
 SHORTEST = 4
 # Of a secret that the end of a stream cuts off, so many characters give it away.
 GIVEN_AWAY = 6
-_SHORTEST_ENCODED = 8
 
-_PATTERNS = (r"sk-(?:[a-z]{2,8}-)?[A-Za-z0-9]{16,}", r"(?i:bearer)\s+[A-Za-z0-9._~+/=-]{16,}")
-# What may become a key with further characters.
-_OPEN_KEY = re.compile(r"s$|sk$|sk-[A-Za-z0-9-]{0,200}$")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[-+.\w]+', re.DOTALL)
 _PREFIX = re.compile(r"(?:data:)?\s*")
 
@@ -43,7 +38,7 @@ class Redactor:
     >>> redactor.text('{"phone": 13800000000, "word": "open sesame!"}')
     '{"phone": "[redacted]", "word": "[redacted]!"}'
 
-    Keys such as ``sk-…`` and bearer tokens are taken out by their form. JSON stays JSON: of what a pattern
+    Keys, tokens and passwords are taken out by their form, see `dashnb.credentials`. JSON stays JSON: of what a pattern
     finds, only strings and values are replaced.
 
     Args:
@@ -55,15 +50,13 @@ class Redactor:
         ConfigurationError: A pattern is no regular expression.
     """
 
-    def __init__(self, secrets: Iterable[str | None] = (), patterns: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[Secret | str | None] = (), patterns: Iterable[str] = ()) -> None:
         # A text has letters to iterate over, which nobody means.
-        secrets = [secrets] if isinstance(secrets, str) else secrets
+        known = [hidden(one) for one in ([secrets] if isinstance(secrets, str) else secrets)]
+        secrets = ()  # a traceback with local variables shows this one
         patterns = [patterns] if isinstance(patterns, str) else patterns
-        self._forms = sorted({form for secret in secrets if secret for form in _forms(secret)}, key=len, reverse=True)
-        self._beginnings = {form[:size] for form in self._forms for size in range(1, len(form))}
-        literal = ["|".join(map(re.escape, self._forms))] if self._forms else []
-        self._known = [re.compile(pattern) for pattern in (*literal, _PATTERNS[0])]
-        self._patterns = [_compiled(pattern) for pattern in (*literal, *_PATTERNS, *patterns)]
+        self._patterns = [_compiled(pattern) for pattern in patterns]
+        self._known = Known((secret.reveal() for secret in known if secret), shortest=SHORTEST)
 
     def text(self, text: str) -> str:
         """The text, as one unit, without secrets."""
@@ -85,18 +78,15 @@ class Redactor:
         found: list[spelling.Finding] = []
         for pieces in spelling.texts(content):
             text = "".join(piece.text for piece in pieces)
-            spans = _found(self._known, text)
-            if at_end and not spans:
-                spans = [(begin, end) for begin, end, _ in self._cut_off(text)]
-            found += spelling.findings(pieces, spans, REDACTED)
+            places = merged([*self._known.spans(text), *tokens(text)])
+            if at_end and not places:
+                places = [(begin, end) for begin, end, _ in self._cut_off(text)]
+            found += spelling.findings(pieces, places, REDACTED)
         return found
 
     def begins(self, text: str) -> int:
         """Where in a text something begins that may become a secret; its length if nothing does."""
-        longest = len(self._forms[0]) - 1 if self._forms else 0
-        sizes = (size for size in range(min(longest, len(text)), 0, -1) if text[-size:] in self._beginnings)
-        key = _OPEN_KEY.search(text)
-        return min(len(text) - next(sizes, 0), key.start() if key else len(text))
+        return min(self._known.begins(text), open_token(text))
 
     def _byte_changes(self, whole: bytes, by_line: bool, at_end: bool) -> Iterator[tuple[int, int, bytes]]:
         start = 0
@@ -144,14 +134,12 @@ class Redactor:
         return f'"{REDACTED}"' if self._found(new) else new
 
     def _found(self, text: str) -> list[Span]:
-        return _found(self._patterns, text)
+        own = (match.span() for pattern in self._patterns for match in pattern.finditer(text))
+        return merged([*self._known.spans(text), *spans(text), *own])
 
     def _cut_off(self, text: str) -> list[Change]:
-        for form in self._forms:
-            for size in range(len(form) - 1, GIVEN_AWAY - 1, -1):
-                if text.endswith(form[:size]):
-                    return [(len(text) - size, len(text), REDACTED)]
-        return []
+        place = self._known.cut_off(text, GIVEN_AWAY)
+        return [(*place, REDACTED)] if place else []
 
 
 class Sieve:
@@ -212,39 +200,11 @@ class Sieve:
         return [(time, piece) for time, piece in zip(times, clean, strict=True) if piece]
 
 
-def _forms(secret: str) -> set[str]:
-    """A secret as it may stand in a text: as it is, as JSON, in a URL, in base64 at any place of it."""
-    if len(secret) < SHORTEST:
-        return set()
-    forms = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    forms |= {quote(secret, safe=""), quote(secret), quote_plus(secret)}
-    content = secret.encode("utf-8", "surrogatepass")
-    for before in range(3):
-        # The first and last characters also depend on the neighbours, and are left out.
-        encoded = base64.b64encode(bytes(before) + content).decode()
-        first, behind = (0, 2, 3)[before], (before + len(content)) * 8 // 6
-        middle = encoded[first:behind]
-        if len(middle) >= _SHORTEST_ENCODED:
-            forms |= {middle, middle.replace("+", "-").replace("/", "_")}
-    return forms
-
-
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except re.error as error:
         raise ConfigurationError(f"To redact {pattern!r} is no regular expression: {error}.") from error
-
-
-def _found(patterns: Iterable[re.Pattern[str]], text: str) -> list[Span]:
-    spans = sorted(match.span() for pattern in patterns for match in pattern.finditer(text))
-    merged: list[Span] = []
-    for begin, end in spans:
-        if merged and begin < merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        elif begin < end:
-            merged.append((begin, end))
-    return merged
 
 
 def _is_json(text: str) -> bool:

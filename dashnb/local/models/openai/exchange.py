@@ -11,7 +11,10 @@ from typing import Any
 
 import httpx
 
+from dashnb.bearer import Bearer
+from dashnb.credentials import MASK, redacted
 from dashnb.errors import ConfigurationError
+from dashnb.keys import Secret, known, reveal
 from dashnb.local.models.engine import EngineError, Piece, Turn
 from dashnb.local.models.openai import failures
 from dashnb.local.models.openai.answer import Answer
@@ -22,7 +25,6 @@ ATTEMPTS = 3
 FIRST_PAUSE = 0.5
 MOST_MODELS = 8  # named in a message
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-_MASK = "********"
 
 
 class OpenAIEngine:
@@ -47,7 +49,7 @@ class OpenAIEngine:
     def __init__(
         self,
         base_url: str,
-        api_key: str | None = None,
+        api_key: str | Secret | None = None,
         *,
         model: str | None = None,
         client: httpx.AsyncClient | None = None,
@@ -58,7 +60,9 @@ class OpenAIEngine:
         self.name = name
         self.model = model
         self._base_url = base_url.strip().rstrip("/").removesuffix("/chat/completions")
-        self._key = (api_key or "").strip()
+        key = api_key = Secret((reveal(api_key) or "").strip())
+        self._auth = Bearer(key) if key else httpx.USE_CLIENT_DEFAULT
+        self._key = known(key)
         self._client = client
         self._timeout = timeout
         self._sleep = sleep
@@ -69,7 +73,7 @@ class OpenAIEngine:
             raise ConfigurationError(f"The address of the model server (DASHNB_LLM_URL) is no URL: {error}.") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise ConfigurationError("The address of the model server (DASHNB_LLM_URL) must begin with http://HOST.")
-        if not (self._key.isascii() and self._key.isprintable()):
+        if not (key.reveal().isascii() and key.reveal().isprintable()):
             raise ConfigurationError("The key of the model server holds characters that no key has; copy it again.")
         self._is_here = url.host in _LOOPBACK
         # An address may carry a password of its own.
@@ -112,7 +116,7 @@ class OpenAIEngine:
         """The answer once it begins; attempts are repeated only before its first byte."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                response = await client.send(self._request(client, body), stream=True)
+                response = await client.send(self._request(client, body), stream=True, auth=self._auth)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 failure = failures.no_connection(self.place)
             else:
@@ -130,7 +134,7 @@ class OpenAIEngine:
             f"{self._base_url}/chat/completions",
             # ASCII carries everything that a message may hold, half surrogate pairs too.
             content=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Accept": "text/event-stream", **self._authorization},
+            headers={"Content-Type": "application/json", "Accept": "text/event-stream"},
             timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
         )
 
@@ -150,7 +154,7 @@ class OpenAIEngine:
     async def _models(self, client: httpx.AsyncClient) -> list[str]:
         """The models that the server has, for a message; none if it does not say."""
         try:
-            response = await client.get(f"{self._base_url}/models", headers=self._authorization, timeout=5.0)
+            response = await client.get(f"{self._base_url}/models", auth=self._auth, timeout=5.0)
             return [str(model["id"]) for model in response.json()["data"]] if response.is_success else []
         except (httpx.HTTPError, KeyError, TypeError, ValueError):
             return []
@@ -194,12 +198,8 @@ class OpenAIEngine:
         self._ssl = self._ssl or httpx.create_ssl_context()
         return httpx.AsyncClient(verify=self._ssl, trust_env=not self._is_here)
 
-    @property
-    def _authorization(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
-
     def _masked(self, text: str) -> str:
-        return text.replace(self._key, _MASK) if len(self._key) > 3 else text
+        return redacted(self._key.without(text), by=MASK)
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self.place!r}, model={self.model!r})"

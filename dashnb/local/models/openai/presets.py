@@ -58,16 +58,16 @@ def open_engine(name: str, settings: Settings) -> OpenAIEngine | None:
     preset = PRESETS.get(kind)
     if preset is None or (colon and not model):
         return None
-    own_url, key = settings.text("llm_url"), settings.text("llm_key")
+    own_url, key = settings.text("llm_url"), settings.secret("llm_key")
     url = own_url or preset.url
     if not url.startswith(("http://", "https://")):
-        found = f"llm_url is {url!r}" if url else "llm_url is not set"
+        found = f"llm_url is {settings.shown('llm_url')!r}" if url else "llm_url is not set"
         raise ConfigurationError(
             f"The engine {kind} needs the address of a server, and {found}.\n"
             "Set DASHNB_LLM_URL to its base URL, such as http://127.0.0.1:8000/v1."
         )
     if preset.cloud and not own_url:
-        key = key or settings.api_key
+        key = key or settings.secret("api_key")
         if not key:
             raise ConfigurationError(
                 f"The engine {kind} needs a key: set DASHSCOPE_API_KEY, or DASHNB_LLM_KEY for another one.\n"
