@@ -122,6 +122,20 @@ def redacted(text: str, *, by: str = REDACTED) -> str:
     return _without(text, spans(text), by)
 
 
+class Address(str):
+    """A URL that may hold a password, which a traceback with variables does not show; as a text it is whole.
+
+    >>> address = Address("postgresql://me:secret@host/db")
+    >>> address, f"{address}" == "postgresql://me:secret@host/db"
+    ('postgresql://me:********@host/db', True)
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(redacted(str(self), by=MASK))
+
+
 def open_token(text: str) -> int:
     """Where at the end of a text a token begins that may go on; the text's length if none does.
 

@@ -32,12 +32,14 @@ Sources: Assistant API reference, "Errors" (HTTP status and ``code``); "Run obje
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dashnb.characters import in_line, visible
 
 if TYPE_CHECKING:
     from dashnb.protocol.state import RunState
+
+E = TypeVar("E", bound=BaseException)
 
 MOST_LINES = 10  # that a person sees of an error
 
@@ -246,6 +248,21 @@ class WaitTimeout(DashnbError):
 
 class StoreError(DashnbError):
     """The database of the embedded API or of the ledger cannot be used; it is left as it was."""
+
+
+def bare(error: E) -> E:
+    """The error, and those behind it, without the frames that they came through: variables there hold keys.
+
+    >>> bare(ValueError("x")).__traceback__ is None
+    True
+    """
+    behind: BaseException | None = error
+    known: set[int] = set()
+    while behind is not None and id(behind) not in known:
+        known.add(id(behind))
+        behind.__traceback__ = None
+        behind = behind.__cause__ or behind.__context__
+    return error
 
 
 # One table for both directions: the client raises these classes, the embedded API sends these statuses.

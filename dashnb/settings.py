@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from dashnb import keys
-from dashnb.credentials import MASK, redacted
+from dashnb.credentials import MASK, Address, redacted
 from dashnb.errors import ConfigurationError
 from dashnb.keys import Secret
 
@@ -370,7 +370,9 @@ def _found(setting: Setting, given: _Given, kept: _Given, path: Path | str | Non
 
 
 def _content(setting: Setting, text: Secret | str | None) -> Secret | str | None:
-    return keys.hidden(text) if setting.secret else text
+    if setting.secret:
+        return keys.hidden(text)
+    return Address(text) if isinstance(text, str) and "://" in text else text
 
 
 def _read_file(path: Path) -> dict[str, str]:

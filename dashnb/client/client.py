@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from dashnb import __version__
 from dashnb.bearer import Bearer
 from dashnb.client.calls import Call
-from dashnb.client.failures import RETRIED_STATUSES, Backoff, bare, decode, retry_after, unreachable
+from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, retry_after, unreachable, unsent
 from dashnb.client.procedures import Pause, Procedure
 from dashnb.client.resources import (
     Assistants,
@@ -30,12 +30,14 @@ from dashnb.client.resources import (
 )
 from dashnb.client.runs import AsyncRuns, Runs
 from dashnb.client.stream import AsyncRunStream, Clock, RunStream
+from dashnb.credentials import MASK, Address, redacted
 from dashnb.errors import ConfigurationError, InvalidArgument, ProtocolError
 from dashnb.keys import Secret, hidden, known, reveal
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
 
 T = TypeVar("T")
+H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 REGIONS = {
     "cloud": "https://dashscope.aliyuncs.com/api/v1",
@@ -102,8 +104,18 @@ class _Endpoint:
         return f"{type(self).__name__}({self.base_url!r}{workspace})"
 
 
+def _made(kind: Callable[..., H], **options: Any) -> H:
+    try:
+        return kind(**options)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        reason = redacted(str(error), by=MASK).partition(". Make sure")[0]
+        raise ConfigurationError(
+            f"A proxy of the environment cannot be used: {reason}.\nCorrect HTTP_PROXY, HTTPS_PROXY or ALL_PROXY."
+        ) from None
+
+
 def _checked_url(base_url: str) -> str:
-    url = base_url.strip().rstrip("/")
+    url = Address(base_url.strip().rstrip("/"))
     if "@" in url:
         raise ConfigurationError("The base URL may hold no user name and no password; give the key as api_key=….")
     try:
@@ -175,7 +187,8 @@ class Client(_Endpoint):
         api_key = hidden(api_key)  # a traceback with local variables shows this one
         super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
         self._sleep = sleep
-        self._http = httpx.Client(
+        self._http = _made(
+            httpx.Client,
             headers=self._headers,
             auth=self._auth,
             timeout=self._timeout,
@@ -202,7 +215,7 @@ class Client(_Endpoint):
             self._sleep(delay)
             attempt += 1
         if isinstance(outcome, httpx.RequestError):
-            raise unreachable(outcome, self.base_url) from bare(outcome)
+            raise unreachable(outcome, self.base_url) from unsent(outcome)
         return _answer(call, outcome)
 
     def open(self, call: Call[Run], *, state: RunState | None = None) -> RunStream:
@@ -268,7 +281,8 @@ class AsyncClient(_Endpoint):
         api_key = hidden(api_key)  # a traceback with local variables shows this one
         super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
         self._sleep = sleep
-        self._http = httpx.AsyncClient(
+        self._http = _made(
+            httpx.AsyncClient,
             headers=self._headers,
             auth=self._auth,
             timeout=self._timeout,
@@ -295,7 +309,7 @@ class AsyncClient(_Endpoint):
             await self._sleep(delay)
             attempt += 1
         if isinstance(outcome, httpx.RequestError):
-            raise unreachable(outcome, self.base_url) from bare(outcome)
+            raise unreachable(outcome, self.base_url) from unsent(outcome)
         return _answer(call, outcome)
 
     def open(self, call: Call[Run], *, state: RunState | None = None) -> AsyncRunStream:

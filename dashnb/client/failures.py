@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from dashnb.errors import APIError, ConnectionFailed, ProtocolError, RateLimitError, api_error
+from dashnb.errors import APIError, ConnectionFailed, ProtocolError, RateLimitError, api_error, bare
 from dashnb.keys import mask
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
@@ -127,15 +127,14 @@ def unreachable(error: httpx.RequestError, base_url: str) -> ConnectionFailed:
     )
 
 
-def bare(error: httpx.RequestError) -> httpx.RequestError:
-    """The error without its request and the frames that it came through, whose variables hold the key.
+def unsent(error: httpx.RequestError) -> httpx.RequestError:
+    """The error without its request, which holds the key, and without frames.
 
-    >>> bare(httpx.ReadError("broke off", request=httpx.Request("GET", "http://x/"))).__traceback__ is None
+    >>> unsent(httpx.ReadError("broke off", request=httpx.Request("GET", "http://x/")))._request is None
     True
     """
     error._request = None
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
+    return bare(error)
 
 
 def _place(response: httpx.Response) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from dashnb.client.calls import Call, join_run, retrieve_run
-from dashnb.client.failures import RETRIED_STATUSES, Backoff, bare, decode, short, unreachable
+from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, short, unreachable, unsent
 from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
 from dashnb.credentials import Known
 from dashnb.errors import APIError, DashnbError, ProtocolError, StreamError
@@ -161,8 +161,8 @@ class Reader:
         if isinstance(cause, httpx.RequestError) and not self.ended:
             failed = unreachable(cause, self._base_url)
             if not self.count:
-                raise failed from bare(cause)
-            raise self.broken(str(failed).partition("\n")[0].rstrip(".")) from bare(cause)
+                raise failed from unsent(cause)
+            raise self.broken(str(failed).partition("\n")[0].rstrip(".")) from unsent(cause)
         yield from self.feed(self._filter.flush())
         if sent := self._decoder.flush():
             try:

@@ -18,10 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from dashnb.database import MEMORY, DatabaseFile, Usage
-from dashnb.database.diagnosis import STUMBLES
-from dashnb.database.engine import Failure, engine_of, options, prepared
-from dashnb.errors import StoreError
+from dashnb.credentials import redacted
+from dashnb.errors import StoreError, bare
 from dashnb.local.migrations import MIGRATIONS
 from dashnb.local.schema import SCHEMA_VERSION, TABLES, events, metadata, owners, schema_version
 from dashnb.protocol.lifecycle import ACTIVE_RUN_STATUSES, is_final
@@ -382,8 +380,12 @@ class Change:
 
 
 def _unusable(database: str, error: Exception) -> StoreError:
-    """The error about a database that is no file of ours."""
-    if isinstance(error, SQLAlchemyError) and not isinstance(error, (DBAPIError, NoSuchModuleError)):
+    bare(error)  # drivers are called with the password
+    if isinstance(error, DBAPIError):
+        reason = str(error.orig).strip().partition("\n")[0]
+    elif isinstance(error, (NoSuchModuleError, ImportError)):
+        reason = str(error)
+    else:
         # Other messages repeat the URL, and with it a password.
         reason = "it is not the URL of a database"
     else:
@@ -395,7 +397,7 @@ def _shown(database: str) -> str:
     if "://" not in database:
         return database
     try:
-        return sa.make_url(database).render_as_string(hide_password=True)
+        return redacted(sa.make_url(database).render_as_string(hide_password=True), by="***")
     except SQLAlchemyError:
         return f"{database.partition('://')[0]}://…"
 

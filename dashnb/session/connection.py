@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from dashnb.client.client import REGIONS, Client
-from dashnb.credentials import MASK, redacted
+from dashnb.credentials import MASK, Address, redacted
 from dashnb.errors import ConfigurationError
 from dashnb.keys import Secret, hidden
 from dashnb.settings import SETTINGS, Settings
@@ -74,7 +74,7 @@ def plan(settings: Settings, target: str | None = None) -> Connection:
     if chosen in REGIONS:
         return Connection(chosen, REGIONS[chosen], reason)
     if chosen.startswith(("http://", "https://")):
-        return Connection("url", chosen.rstrip("/"), reason)
+        return Connection("url", Address(chosen.rstrip("/")), reason)
     if (cassette := chosen.removeprefix(_REPLAY)) and chosen.startswith(_REPLAY):
         return Connection("replay", chosen, reason, f"replay · {Path(cassette).name}", cassette=cassette)
     if chosen.startswith("sk-") or Secret(chosen) == settings.secret("api_key"):
