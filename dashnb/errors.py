@@ -32,6 +32,7 @@ Sources: Assistant API reference, "Errors" (HTTP status and ``code``); "Run obje
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from dashnb.characters import in_line, visible
@@ -256,13 +257,25 @@ def bare(error: E) -> E:
     >>> bare(ValueError("x")).__traceback__ is None
     True
     """
+    for one in chain(error):
+        one.__traceback__ = None
+    return error
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and those behind it, each once.
+
+    >>> error = ValueError("x")
+    >>> error.__cause__ = OSError("y")
+    >>> [type(one).__name__ for one in chain(error)]
+    ['ValueError', 'OSError']
+    """
     behind: BaseException | None = error
     known: set[int] = set()
     while behind is not None and id(behind) not in known:
         known.add(id(behind))
-        behind.__traceback__ = None
+        yield behind
         behind = behind.__cause__ or behind.__context__
-    return error
 
 
 # One table for both directions: the client raises these classes, the embedded API sends these statuses.

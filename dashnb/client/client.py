@@ -31,7 +31,7 @@ from dashnb.client.resources import (
 from dashnb.client.runs import AsyncRuns, Runs
 from dashnb.client.stream import AsyncRunStream, Clock, RunStream
 from dashnb.credentials import MASK, Address, redacted
-from dashnb.errors import ConfigurationError, InvalidArgument, ProtocolError
+from dashnb.errors import ConfigurationError, InvalidArgument, ProtocolError, bare
 from dashnb.keys import Secret, hidden, known, reveal
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
@@ -65,14 +65,14 @@ class _Endpoint:
         backoff: Backoff | None,
         clock: Clock,
     ) -> None:
-        url = _checked_url(base_url)
+        self.base_url: str = Address(base_url)
+        self.workspace = workspace
+        self.base_url = url = _checked_url(base_url)
         for what, value in (("API key", api_key), ("workspace", workspace or None)):
             if value is not None and not re.fullmatch(r"[!-~]+", reveal(value) or ""):
                 raise ConfigurationError(f"The {what} is empty or has blanks or other characters that no {what} has.")
         if not timeout > 0:
             raise ConfigurationError(f"timeout must be seconds above 0, got {timeout!r}.")
-        self.base_url = url
-        self.workspace = workspace
         self.clock = clock
         self._backoff = backoff or Backoff()
         self._headers = _headers(workspace)
@@ -108,7 +108,7 @@ def _made(kind: Callable[..., H], **options: Any) -> H:
     try:
         return kind(**options)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
-        reason = redacted(str(error), by=MASK).partition(". Make sure")[0]
+        reason = redacted(str(bare(error)), by=MASK).partition(". Make sure")[0]
         raise ConfigurationError(
             f"A proxy of the environment cannot be used: {reason}.\nCorrect HTTP_PROXY, HTTPS_PROXY or ALL_PROXY."
         ) from None
@@ -118,16 +118,19 @@ def _checked_url(base_url: str) -> str:
     url = Address(base_url.strip().rstrip("/"))
     if "@" in url:
         raise ConfigurationError("The base URL may hold no user name and no password; give the key as api_key=….")
-    try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL:
-        parts = httpx.URL("")
-    is_whole = parts.scheme in ("http", "https") and parts.host and (parts.port or 0) < 2**16
-    if not is_whole or re.search(r"[\s?#]", url):
+    if not _is_whole(url) or re.search(r"[\s?#]", url):
         raise ConfigurationError(
             f"The base URL {base_url!r} must begin with http:// or https://, name a host, and end with its path."
         )
     return url
+
+
+def _is_whole(url: str) -> bool:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.host) and (parts.port or 0) < 2**16
 
 
 def _headers(workspace: str | None) -> dict[str, str]:
@@ -208,14 +211,14 @@ class Client(_Endpoint):
             try:
                 outcome: httpx.Response | httpx.RequestError = self._http.send(self._request(self._http, call))
             except httpx.RequestError as error:
-                outcome = error
+                outcome = unsent(error, self._key)
             delay = self._next_delay(call, attempt, outcome)
             if delay is None:
                 break
             self._sleep(delay)
             attempt += 1
         if isinstance(outcome, httpx.RequestError):
-            raise unreachable(outcome, self.base_url) from unsent(outcome)
+            raise unreachable(outcome, self.base_url) from outcome
         return _answer(call, outcome)
 
     def open(self, call: Call[Run], *, state: RunState | None = None) -> RunStream:
@@ -302,14 +305,14 @@ class AsyncClient(_Endpoint):
             try:
                 outcome: httpx.Response | httpx.RequestError = await self._http.send(self._request(self._http, call))
             except httpx.RequestError as error:
-                outcome = error
+                outcome = unsent(error, self._key)
             delay = self._next_delay(call, attempt, outcome)
             if delay is None:
                 break
             await self._sleep(delay)
             attempt += 1
         if isinstance(outcome, httpx.RequestError):
-            raise unreachable(outcome, self.base_url) from unsent(outcome)
+            raise unreachable(outcome, self.base_url) from outcome
         return _answer(call, outcome)
 
     def open(self, call: Call[Run], *, state: RunState | None = None) -> AsyncRunStream:

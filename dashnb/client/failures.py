@@ -14,7 +14,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from dashnb.errors import APIError, ConnectionFailed, ProtocolError, RateLimitError, api_error, bare
+from dashnb.credentials import Known
+from dashnb.errors import APIError, ConnectionFailed, ProtocolError, RateLimitError, api_error, bare, chain
 from dashnb.keys import mask
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
@@ -127,13 +128,15 @@ def unreachable(error: httpx.RequestError, base_url: str) -> ConnectionFailed:
     )
 
 
-def unsent(error: httpx.RequestError) -> httpx.RequestError:
-    """The error without its request, which holds the key, and without frames.
+def unsent(error: httpx.RequestError, key: Known) -> httpx.RequestError:
+    """The error without its request, which holds the key, without frames, and without what a server repeats.
 
-    >>> unsent(httpx.ReadError("broke off", request=httpx.Request("GET", "http://x/")))._request is None
-    True
+    >>> unsent(httpx.ReadError("sk-canary broke off"), Known(["sk-canary"], by="***"))
+    ReadError('*** broke off')
     """
     error._request = None
+    for one in chain(error):
+        one.args = tuple(key.without(arg) if isinstance(arg, str) else arg for arg in one.args)
     return bare(error)
 
 

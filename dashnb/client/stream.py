@@ -161,8 +161,8 @@ class Reader:
         if isinstance(cause, httpx.RequestError) and not self.ended:
             failed = unreachable(cause, self._base_url)
             if not self.count:
-                raise failed from unsent(cause)
-            raise self.broken(str(failed).partition("\n")[0].rstrip(".")) from unsent(cause)
+                raise failed from cause
+            raise self.broken(str(failed).partition("\n")[0].rstrip(".")) from cause
         yield from self.feed(self._filter.flush())
         if sent := self._decoder.flush():
             try:
@@ -345,7 +345,7 @@ class RunStream(_Streamed):
                         response.read()
                         failure = self._refusal(response)
             except httpx.RequestError as error:
-                failure = error
+                failure = unsent(error, self._client._key)
             call = self._client.drive(self._next(reader, failure))
         yield from reader.finish()
 
@@ -392,7 +392,7 @@ class AsyncRunStream(_Streamed):
                         await response.aread()
                         failure = self._refusal(response)
             except httpx.RequestError as error:
-                failure = error
+                failure = unsent(error, self._client._key)
             call = await self._client.drive(self._next(reader, failure))
         for event in reader.finish():
             yield event

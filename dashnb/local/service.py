@@ -165,7 +165,8 @@ class LocalService:
         self.close()
 
     def __repr__(self) -> str:
-        return f"LocalService({self.store.database!r}, engine={self.engine.name!r})"
+        store = getattr(self, "store", None)  # of one that could not be made, a traceback shows variables too
+        return f"LocalService({store.database if store else ''!r}, engine={self.engine.name!r})"
 
 
 async def _stop(keeper: Keeper, plugins: Mapping[str, Plugin]) -> None:
