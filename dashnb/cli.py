@@ -230,6 +230,7 @@ def _serve(options: argparse.Namespace) -> int:
     import signal
 
     from dashnb.keys import Secret
+    from dashnb.local.logline import LogLine
     from dashnb.local.server import check_host, serve
     from dashnb.local.token import keep_token
     from dashnb.settings import Settings
@@ -237,8 +238,9 @@ def _serve(options: argparse.Namespace) -> int:
     check_host(options.host, has_key=options.token_file is not None)
     file = Path(options.token_file or Settings.load().data_dir / "serve.token").expanduser()
     token, is_new = keep_token(file)
-    if options.verbose:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    told = logging.StreamHandler()
+    told.setFormatter(LogLine("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, handlers=[told])
     with serve(
         options.port,
         host=options.host,

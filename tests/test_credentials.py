@@ -12,7 +12,9 @@ import pytest
 
 from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.credentials import REDACTED, Known, open_token, redacted, spans, tokens
+from dashnb.history.rows import Circumstances, rows_of
 from dashnb.local.token import new_token
+from view_support import call, created, folded, message, run
 
 HEX = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 MIXED = "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA"
@@ -138,6 +140,16 @@ def test_a_cassette_has_no_form_of_a_credential_however_the_chunks_are_cut(name:
         assert secret not in whole, cut
         assert json.dumps(secret)[1:-1] not in whole, cut
         json.loads(whole.removeprefix("data:"))
+
+
+def test_the_ledger_keeps_no_credential_of_a_question_a_call_or_an_answer() -> None:
+    for name, (secret, around) in FORMS.items():
+        value = around.format(secret)
+        events = [created(), *call("f", json.dumps({"x": value}), value), *message(value), run("completed")]
+        about = Circumstances("run_1", value, "", "guide", "local", 0)
+        kept = [str(cell) for rows in rows_of(folded(events), about).values() for row in rows for cell in row.values()]
+        assert [cell for cell in kept if secret in cell] == [], name
+        assert any(REDACTED in cell for cell in kept), name
 
 
 SPELLED = [name for name, (secret, _) in FORMS.items() if tokens(secret) == [(0, len(secret))]]

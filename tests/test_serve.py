@@ -151,6 +151,16 @@ def test_requests_are_logged_only_if_that_is_asked_for() -> None:
         assert server.token not in rest
 
 
+def test_a_log_repeats_no_key_and_nothing_that_a_terminal_obeys() -> None:
+    with served("--database", ":memory:", "--verbose") as server:
+        httpx.get(f"{server.base_url}/%1b%5b2J%0aforged?api_key=abcd1234&token={server.token}")
+        _, rest = server.end(signal.SIGTERM)
+    (line,) = [line for line in rest.splitlines() if "forged" in line]
+    assert "GET /api/v1/" in line
+    assert "?api_key=********&token=********" in line
+    assert "\x1b" not in rest
+
+
 def test_without_a_token_file_it_listens_to_this_machine_alone(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
