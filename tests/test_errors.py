@@ -228,3 +228,11 @@ def test_facts_that_are_not_known_are_empty() -> None:
 
 def test_the_module_imports_nothing_of_dashnb() -> None:
     assert [name for name, item in vars(errors).items() if inspect.ismodule(item) and "dashnb" in item.__name__] == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "ja"])
+def test_an_error_of_usage_shows_nothing_unseen_and_no_key(language: str) -> None:
+    error = UsageError("the functions are not known here: add -t pay\x1b[2J\u202e, sk-0123456789abcdef0123456789")
+    explain(error, language)
+    explain(error, language)
+    assert str(error).endswith("add -t pay⟨U+001B⟩[2J⟨U+202E⟩, ********")

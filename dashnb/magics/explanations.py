@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
+from dashnb.characters import visible
+from dashnb.credentials import MASK, redacted
 from dashnb.errors import APIError, DashnbError, RunError
 from dashnb.magics.arguments import near
 from dashnb.magics.names import KNOWN_MODELS
@@ -123,8 +125,11 @@ def explain(error: DashnbError | UsageError, language: str) -> None:
     """Make an error speak to its reader; one that does so already stays as it is."""
     if isinstance(error, DashnbError):
         error.foreword = foreword(error, language)
-    elif language in USAGE and not str(error).startswith(USAGE[language]):
-        error.args = (USAGE[language] + str(error),)
+        return
+    # It may name what a service or a file calls itself.
+    said = redacted(visible(str(error)), by=MASK)
+    begun = said.startswith(USAGE.get(language, ""))
+    error.args = (said if begun else USAGE[language] + said,)
 
 
 def show_whole(error: DashnbError, shell: InteractiveShell) -> None:
