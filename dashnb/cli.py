@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dashnb import __version__
 from dashnb.characters import exact_json, in_line, visible
+from dashnb.credentials import MASK, redacted
 from dashnb.errors import DashnbError, RunInterrupted
 
 if TYPE_CHECKING:
@@ -340,7 +341,8 @@ def _plugins_list(options: argparse.Namespace) -> int:
 
     known = read_registry(_registry())
     for plugin in known.values():
-        _say("  ".join(map(in_line, (plugin.id, plugin.url, plugin.description))).rstrip())
+        place = redacted(plugin.url, by=MASK)
+        _say("  ".join(map(in_line, (plugin.id, place, plugin.description))).rstrip())
     if not known:
         _say("There are no plugins. Add one with: dashnb plugins add ID URL --schema FILE")
     return 0

@@ -18,6 +18,7 @@ import pytest
 import dashnb
 from dashnb import cli, doctor, tutorials
 from dashnb.errors import ConfigurationError
+from dashnb.local.plugins.registry import read_registry
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
@@ -312,6 +313,19 @@ def test_what_a_plugin_says_of_itself_is_one_line(tmp_path: Path, capsys: pytest
     shown = capsys.readouterr().out
     assert ACTIVE.search(shown) is None
     assert [line for line in shown.splitlines() if line.startswith("weather")] == []
+
+
+def test_a_key_in_the_address_of_a_plugin_is_masked_and_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text("{}")
+    cli.main(["plugins", "add", "mine", "http://127.0.0.1:9/x?api_key=canary12", "--schema", str(schema)])
+    cli.main(["plugins", "list"])
+    assert "http://127.0.0.1:9/x?api_key=********" in (shown := capsys.readouterr().out)
+    (plugin,) = read_registry(cli._registry()).values()
+    assert "canary12" not in shown + repr(plugin)
+    assert plugin.url.endswith("canary12")
 
 
 def test_a_stream_that_cannot_write_a_character_gets_its_number(

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dashnb.credentials import Address
 from dashnb.errors import InvalidArgument, StoreError
 
 VERSION = 1
@@ -36,6 +37,10 @@ class OwnPlugin:
     url: str
     schema: dict[str, Any]
     description: str = ""
+
+    def __post_init__(self) -> None:
+        # Behind its question mark there may be a key.
+        object.__setattr__(self, "url", Address(self.url))
 
     @property
     def definition(self) -> dict[str, Any]:
