@@ -26,13 +26,14 @@ BELOW: dict[str, set[str]] = {
     "bearer": {"credentials", "keys"},
     "prices": {"errors"},
     "settings": {"keys", "credentials", "errors"},
+    "database": {"errors"},
     "protocol": {"errors"},
-    "client": {"protocol", "keys", "bearer", "credentials", "errors", "settings"},
-    "local": {"protocol", "keys", "bearer", "credentials", "errors", "settings", "characters"},
-    "history": {"protocol", "prices", "errors", "settings", "characters", "credentials"},
+    "client": {"protocol", "database", "keys", "bearer", "credentials", "errors", "settings"},
+    "local": {"protocol", "database", "keys", "bearer", "credentials", "errors", "settings", "characters"},
+    "history": {"protocol", "database", "prices", "errors", "settings", "characters", "credentials"},
     "view": {"protocol", "history", "prices", "errors", "characters"},
     "session": {
-        *("client", "local", "history", "protocol", "prices"),
+        *("client", "local", "history", "protocol", "database", "prices"),
         *("keys", "errors", "settings", "characters", "credentials"),
     },
 }

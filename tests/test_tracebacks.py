@@ -226,7 +226,7 @@ def test_no_variable_of_a_frame_shows_a_key(
 
 ADDRESSES: dict[str, tuple[str, str]] = {
     "a driver that is not there": ("DASHNB_DATABASE", "nosuch://me:{}@h/d"),
-    "a user of SQLite": ("DASHNB_DATABASE", "sqlite://me:{}@/nowhere/x.db"),
+    "a database that nobody serves": ("DASHNB_DATABASE", "postgresql+psycopg://me:{}@127.0.0.1:9/d"),
     "a password in the query": ("DASHNB_DATABASE", "nosuch://h/d?password={}"),
     "a base URL": ("DASHSCOPE_HTTP_BASE_URL", "http://me:{}@h/api/v1"),
     "a place": ("DASHNB_CONNECT", "http://me:{}@h/api/v1"),

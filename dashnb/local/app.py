@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dashnb.characters import in_line
-from dashnb.errors import APIError, api_error
+from dashnb.errors import APIError, StoreError, api_error
 from dashnb.keys import Secret, hidden
 from dashnb.local.endpoints import Answer, Endpoints, Follow, Request
 from dashnb.local.log import EventLog

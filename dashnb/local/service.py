@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from dashnb.errors import ConfigurationError
+from dashnb.errors import ConfigurationError, StoreError
 from dashnb.keys import Secret
 from dashnb.local.app import create_app
 from dashnb.local.endpoints import Endpoints

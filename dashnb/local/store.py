@@ -19,6 +19,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from dashnb.credentials import redacted
+from dashnb.database import MEMORY, DatabaseFile, Usage
+from dashnb.database.diagnosis import STUMBLES
+from dashnb.database.engine import Failure, engine_of, options, prepared
 from dashnb.errors import StoreError, bare
 from dashnb.local.migrations import MIGRATIONS
 from dashnb.local.schema import SCHEMA_VERSION, TABLES, events, metadata, owners, schema_version
@@ -380,12 +383,9 @@ class Change:
 
 
 def _unusable(database: str, error: Exception) -> StoreError:
+    """The error about a database that is no file of ours."""
     bare(error)  # drivers are called with the password
-    if isinstance(error, DBAPIError):
-        reason = str(error.orig).strip().partition("\n")[0]
-    elif isinstance(error, (NoSuchModuleError, ImportError)):
-        reason = str(error)
-    else:
+    if isinstance(error, SQLAlchemyError) and not isinstance(error, (DBAPIError, NoSuchModuleError)):
         # Other messages repeat the URL, and with it a password.
         reason = "it is not the URL of a database"
     else:
