@@ -400,6 +400,13 @@ TRIES = [
     "%xmode Verbose",
     "%tb",
     "%%assistant\nAgain?",
+    "%%assistant --debug\nOnce more?",
+    "import httpx\nprint(client._http, vars(client), vars(client._http), client._http.headers, client._http.auth)\n"
+    "request = client._http.build_request('GET', client.base_url)\n"
+    "request = next(client._http.auth.auth_flow(request))\n"
+    "print(request, request.headers, request.headers.raw, vars(request))\n"
+    "raise httpx.ConnectError('mine', request=request)",
+    "client.runs.join('run_1', thread_id='thread_1')\nlist(client.runs.join('run_1', thread_id='thread_1'))",
     "client.threads.create()",
     "try:\n    client.threads.create()\nexcept dashnb.DashnbError as error:\n"
     "    print(error, repr(error), error.args, vars(error))\n    raise RuntimeError('mine') from error",
