@@ -17,7 +17,7 @@ import pytest
 
 from dashnb.local.endpoints import Endpoints, Request
 from dashnb.local.keeper import LIFETIME_MS, Keeper
-from dashnb.local.leases import Leases
+from dashnb.local.leases import Leases, steady_ms
 from dashnb.local.log import EventLog
 from dashnb.local.models.engine import (
     Engine,
@@ -198,6 +198,7 @@ class Desk:
         database: str = ":memory:",
         ids: Callable[[str], str] | None = None,
         clock: Callable[[], int] | None = None,
+        steady: Callable[[], float] = steady_ms,
         owner: str | None = None,
         lifetime: int = LIFETIME_MS,
     ) -> None:
@@ -205,8 +206,10 @@ class Desk:
         self.store = Store(database)
         self.log = EventLog(self.store)
         self.runner = Runner(self.store, engine, plugins or {})
-        leases = Leases(self.store, clock=clock, owner=owner)
-        self.keeper = Keeper(self.store, self.log, self.runner, clock=clock, leases=leases, lifetime=lifetime)
+        leases = Leases(self.store, clock=clock, steady=steady, owner=owner)
+        self.keeper = Keeper(
+            self.store, self.log, self.runner, clock=clock, steady=steady, leases=leases, lifetime=lifetime
+        )
         self._endpoints = Endpoints(self.store, self.log, self.runner, self.keeper, ids=ids or numbered(), clock=clock)
 
     def __enter__(self) -> Desk:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from dashnb.errors import APIError, BadRequestError
 from dashnb.local.endpoints import Follow
 from dashnb.local.keeper import LIFETIME_MS, Keeper
-from dashnb.local.leases import LEASE_MS, Leases, is_dead, new_owner
+from dashnb.local.leases import FORGET_MS, LEASE_MS, LOOK_MS, Leases, is_running, new_owner
 from dashnb.local.log import EventLog
 from dashnb.local.migrations import MIGRATIONS
 from dashnb.local.models.engine import CallPiece, Piece, TextPiece, Turn
@@ -34,13 +35,23 @@ Ids = dict[str, str]
 
 
 class Time:
-    """A clock that stands still until the test lets time pass."""
+    """A clock that stands still until the test lets time pass, or sets it."""
 
     def __init__(self) -> None:
         self.now = 1711508433283
+        self._set = 0
 
     def __call__(self) -> int:
         return self.now
+
+    def step(self, seconds: float) -> None:
+        """Set the clock, though no time has passed."""
+        self.now += round(seconds * 1000)
+        self._set += round(seconds * 1000)
+
+    def steady(self) -> float:
+        """A clock that nobody sets."""
+        return self.now - self._set
 
 
 class Machine:
@@ -57,7 +68,7 @@ class Machine:
         more.setdefault("ids", lambda prefix: f"{ids(prefix)}_of_{place}")
         engine = more.pop("engine", None) or Script(*rounds)
         owner = owner or f"elsewhere {place} {place} service"
-        desk = Desk(engine, database=self._file, clock=self.time, owner=owner, **more)
+        desk = Desk(engine, database=self._file, clock=self.time, steady=self.time.steady, owner=owner, **more)
         self._desks.append(desk)
         return desk
 
@@ -186,14 +197,31 @@ def test_a_run_that_writes_expires_with_what_it_has_written_and_its_engine_is_st
     soon(check())
 
 
-@pytest.mark.parametrize("status", ["queued", "cancelling"])
+@pytest.mark.parametrize("status", ["queued", "in_progress", "cancelling"])
 def test_a_run_expires_from_any_status_in_which_it_is_active(machine: Machine, status: str) -> None:
     """A table of transitions that forgets one leaves a run that never ends."""
     desk = machine.desk()
+    other = Leases(desk.store, clock=machine.time, owner="elsewhere 9 9 other")
+    other.renew()
     with desk.store.begin() as change:
-        change.insert("runs", bare_run(status=status, owner=desk.keeper.leases.owner, expires_at=machine.time.now))
+        change.insert("runs", bare_run(status=status, owner=other.owner, expires_at=3 + 20_000))
     desk.keeper.look()
+    machine.pass_time(19.999, desk)
+    assert desk.told({"run_id": "run_9"}) == []
+    machine.pass_time(0.001, desk)
     assert desk.told({"run_id": "run_9"}) == ["thread.run.expired", "done"]
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "cancelling"])
+def test_a_run_of_this_service_that_nobody_works_on_is_ended(machine: Machine, status: str) -> None:
+    desk = machine.desk()
+    with desk.store.begin() as change:
+        change.insert("runs", bare_run(status=status, owner=desk.keeper.leases.owner))
+    desk.keeper.look()
+    assert desk.told({"run_id": "run_9"}) == []  # it may be about to begin
+    desk.keeper.look()
+    assert desk.told({"run_id": "run_9"}) == ["thread.run.failed", "done"]
+    assert record(desk, {"run_id": "run_9"})["last_error"]["code"] == "server_error"
 
 
 def test_a_run_that_another_service_works_on_expires_too_and_its_worker_stops(machine: Machine) -> None:
@@ -202,6 +230,7 @@ def test_a_run_that_another_service_works_on_expires_too_and_its_worker_stops(ma
         engine = Script([TextPiece("a"), gate, TextPiece("b")])
         desk, other = machine.desk(engine=engine, lifetime=20_000), machine.desk()
         ids = await writing(desk, gate)
+        other.keeper.look()
         for _ in range(6):
             machine.pass_time(3)
             desk.keeper.leases.renew()
@@ -271,6 +300,7 @@ def test_a_run_whose_owner_gives_no_sign_of_life_fails_with_all_that_readers_saw
         gate = Gate()
         desk, other = machine.desk([TextPiece("Half "), TextPiece("天"), gate]), machine.desk([TextPiece("ok")])
         ids = await writing(desk, gate)
+        other.keeper.look()
         machine.pass_time(LEASE_MS / 1000, other)
         assert other.status(ids) == "in_progress"
         assert texts(other, ids) == ["Hello", ""]
@@ -321,9 +351,7 @@ def test_a_run_that_waits_for_its_caller_needs_no_owner(machine: Machine) -> Non
 
 
 def test_the_run_of_a_process_of_this_machine_that_is_gone_fails_at_once(machine: Machine) -> None:
-    program = "from dashnb.local.leases import new_owner; print(new_owner())"
-    gone = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
-    desk = machine.desk()
+    desk, gone = machine.desk(), gone_owner()
     with desk.store.begin() as change:
         change.insert("runs", bare_run(owner=gone))
         change.hold(gone, machine.time.now + LEASE_MS)
@@ -341,16 +369,22 @@ def test_a_service_that_starts_looks_for_what_was_left(tmp_path: Path) -> None:
     assert (run["status"], run["last_error"]["code"]) == ("failed", "server_restarted")
 
 
-def test_an_owner_is_dead_only_if_that_is_known() -> None:
+def test_whether_an_owner_runs_is_said_only_if_that_is_known() -> None:
     owner = new_owner()
     place, pid, started, name = owner.rsplit(" ", 3)
     assert pid == str(os.getpid())
-    assert not is_dead(owner)
-    assert not is_dead(f"another-machine {pid} 1 {name}")
-    assert not is_dead("nonsense")
-    assert not is_dead("")
+    assert is_running(owner)
+    for unknown in (
+        f"another-machine {pid} 1 {name}",
+        "nonsense",
+        "",
+        f"{place} \u00b2 1 {name}",
+        f"{place} -1 1 {name}",
+    ):
+        assert is_running(unknown) is None
     if started:  # the number has been given to another process
-        assert is_dead(f"{place} {pid} {int(started) - 1} {name}")
+        assert is_running(f"{place} {pid} {int(started) - 1} {name}") is False
+    assert is_running(f"{place} {2**70}  {name}") is not None
 
 
 def test_owners_of_one_process_are_told_apart() -> None:
@@ -360,7 +394,7 @@ def test_owners_of_one_process_are_told_apart() -> None:
 def test_who_was_suspended_too_does_not_judge_the_others_at_once(machine: Machine) -> None:
     async def check() -> None:
         gate = Gate()
-        desk, other = machine.desk([TextPiece("a"), gate], lifetime=10**9), machine.desk()
+        desk, other = machine.desk([TextPiece("a"), gate], lifetime=10**9), machine.desk(lifetime=10**9)
         ids = await writing(desk, gate)
         machine.pass_time(6, desk, other)
         machine.pass_time(3600)  # the laptop is shut
@@ -369,23 +403,149 @@ def test_who_was_suspended_too_does_not_judge_the_others_at_once(machine: Machin
         assert other.status(ids) == "in_progress"
         machine.pass_time(60, desk, other)
         assert other.status(ids) == "in_progress"
-        machine.pass_time(16, other)  # and now only one of them is awake
+        machine.pass_time(LEASE_MS / 1000 + 3, other)  # and now only one of them is awake
         assert other.status(ids) == "failed"
 
     soon(check())
 
 
+@pytest.mark.parametrize("seconds", [60, 3600, 86_400 * 400, -60, -3600, -86_400 * 400])
+def test_a_clock_that_is_set_ends_no_run(machine: Machine, seconds: float) -> None:
+    async def check() -> None:
+        gate = Gate()
+        desk, other = machine.desk([TextPiece("Half "), gate, TextPiece("done")]), machine.desk([TextPiece("ok")])
+        ids = await writing(desk, gate)
+        machine.pass_time(9, desk, other)
+        machine.time.step(seconds)
+        newcomer = machine.desk([TextPiece("ok")])
+        await newcomer.until(newcomer.begin(), "completed")  # an owner that begins clears up
+        everybody = (desk, other, newcomer)
+        for one in everybody:
+            assert one.call("runs.retrieve", **ids)["status"] == "in_progress"
+        machine.pass_time(LEASE_MS / 1000 + 30, *everybody)
+        machine.time.step(-2 * seconds)
+        machine.pass_time(LEASE_MS / 1000 + 30, *everybody)
+        gate.open()
+        await desk.until(ids, "completed")
+        assert texts(desk, ids) == ["Hello", "Half done"]
+
+    soon(check())
+
+
+def test_signs_of_life_differ_even_on_a_clock_that_stands_still_or_goes_back(machine: Machine) -> None:
+    desk = machine.desk()
+    leases = Leases(desk.store, clock=machine.time, steady=machine.time.steady, owner="one")
+    signs = []
+    for step in (0, 0, -3600, 5, 3600):
+        machine.time.step(step)
+        leases.renew()
+        signs.append(desk.store.owned_until("one"))
+    assert len(set(signs)) == len(signs)
+
+
+def test_an_owner_that_stood_still_takes_its_runs_back(machine: Machine) -> None:
+    async def check() -> None:
+        gate = Gate()
+        desk, other = machine.desk([TextPiece("Half "), gate, TextPiece("done")]), machine.desk()
+        ids = await writing(desk, gate)
+        for _ in range(3):
+            machine.pass_time(LEASE_MS / 1000 - LOOK_MS / 1000, other)
+            assert other.status(ids) == "in_progress"
+            desk.keeper.look()
+        gate.open()
+        await desk.until(ids, "completed")
+        assert texts(other, ids) == ["Hello", "Half done"]
+
+    soon(check())
+
+
+def test_a_process_of_this_machine_is_alive_however_long_it_stands_still(machine: Machine) -> None:
+    owner = f"{new_owner().rsplit(' ', 3)[0]} {os.getppid()} {started(os.getppid())} parent"
+    desk = machine.desk()
+    with desk.store.begin() as change:
+        change.insert("runs", bare_run(owner=owner, expires_at=10**9))
+        change.hold(owner, machine.time.now)
+    machine.pass_time(600, desk)
+    assert desk.told({"run_id": "run_9"}) == []
+    with desk.store.begin() as change:
+        change.release(owner)  # the service has left, and its process has not
+    desk.keeper.look()
+    assert desk.told({"run_id": "run_9"}) == ["thread.run.failed", "done"]
+
+
+STOPPED = """
+import sys
+import httpx
+from dashnb.local.models.guide import GuideEngine
+from dashnb.local.models.pace import PacedEngine
+from dashnb.local.service import BASE_URL, LocalService
+import asyncio
+
+engine = PacedEngine(GuideEngine(), 0.02, sleep=asyncio.sleep)
+with LocalService(sys.argv[1], engine, plugins={}) as service:
+    with httpx.Client(transport=service.transport(), base_url=BASE_URL, timeout=60) as client:
+        assistant = client.post("/assistants", json={"model": "m"}).json()["id"]
+        body = {"assistant_id": assistant, "stream": True}
+        body["thread"] = {"messages": [{"content": "Tell me a story in 100 words"}]}
+        with client.stream("POST", "/threads/runs", json=body) as response:
+            for line in response.iter_lines():
+                print(line, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="there is no such signal")
+def test_a_process_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    file = str(tmp_path / "a.db")
+    with (
+        subprocess.Popen([sys.executable, "-c", STOPPED, file], stdout=subprocess.PIPE, text=True) as worker,
+        closing(Store(file)) as store,
+    ):
+        assert worker.stdout is not None
+        while "thread.message.delta" not in worker.stdout.readline():
+            pass
+        worker.send_signal(signal.SIGSTOP)
+        time = Time()
+        leases = Leases(store, clock=time, steady=time.steady)
+        keeper = Keeper(store, EventLog(store), Runner(store, Script(), {}), clock=time, leases=leases)
+        for _ in range(100):
+            time.now += 3000
+            keeper.look()
+        assert [run["status"] for run in store.every("runs")] == ["in_progress"]
+        worker.send_signal(signal.SIGCONT)
+        rest = worker.stdout.read()
+        assert worker.wait(30) == 0
+        assert "event:thread.run.completed" in rest
+        assert [run["status"] for run in store.every("runs")] == ["completed"]
+
+
+def test_a_service_of_this_process_that_is_gone_without_a_word_is_taken_for_dead_in_time(machine: Machine) -> None:
+    desk, owner = machine.desk(), new_owner()
+    with desk.store.begin() as change:
+        change.insert("runs", bare_run(owner=owner))
+        change.hold(owner, machine.time.now)
+    desk.keeper.look()
+    machine.pass_time(LEASE_MS / 1000, desk)
+    assert desk.told({"run_id": "run_9"}) == []
+    machine.pass_time(3, desk)
+    assert desk.told({"run_id": "run_9"}) == ["thread.run.failed", "done"]
+
+
 def test_a_service_that_leaves_is_forgotten_and_so_are_those_that_were_killed(machine: Machine) -> None:
     async def check() -> None:
         first, second = machine.desk([TextPiece("ok")]), machine.desk([TextPiece("ok")])
-        killed = "elsewhere 9 9 killed"
+        killed, still, busy = "elsewhere 9 9 killed", new_owner(), "elsewhere 9 9 busy"
         with first.store.begin() as change:
-            change.hold(killed, machine.time.now)
-        machine.pass_time(60)
+            for silent in (killed, still, busy):
+                change.hold(silent, machine.time.now)
+            change.insert("runs", bare_run(owner=busy))
+        machine.pass_time(FORGET_MS / 1000 + 1)
         await first.until(first.begin(), "completed")
         assert first.store.owned_until(killed) is None
+        assert first.store.owned_until(still) is not None
+        assert first.store.owned_until(busy) is not None
         owner = first.keeper.leases.owner
-        assert second.store.owned_until(owner) == machine.time.now + LEASE_MS
+        assert second.store.owned_until(owner) is not None
         await first.keeper.close()
         assert second.store.owned_until(owner) is None
 
@@ -394,7 +554,7 @@ def test_a_service_that_leaves_is_forgotten_and_so_are_those_that_were_killed(ma
 
 def test_a_sign_of_life_is_kept_once_in_a_while(machine: Machine) -> None:
     desk = machine.desk()
-    leases = Leases(desk.store, clock=machine.time, owner="one")
+    leases = Leases(desk.store, clock=machine.time, steady=machine.time.steady, owner="one")
     leases.hold()
     first = desk.store.owned_until("one")
     machine.pass_time(4)
@@ -402,12 +562,11 @@ def test_a_sign_of_life_is_kept_once_in_a_while(machine: Machine) -> None:
     assert desk.store.owned_until("one") == first
     machine.pass_time(1)
     leases.hold()
-    assert desk.store.owned_until("one") == machine.time.now + LEASE_MS
+    assert desk.store.owned_until("one") != first
 
 
 def test_of_many_services_that_find_an_orphan_one_ends_it(machine: Machine) -> None:
     ids = abandoned(machine)
-    machine.time.now += LEASE_MS + 1
     desks = [machine.desk() for _ in range(6)]
     start = threading.Barrier(len(desks))
     failed: list[Exception] = []
@@ -426,7 +585,6 @@ def test_of_many_services_that_find_an_orphan_one_ends_it(machine: Machine) -> N
 
 def test_a_reader_with_a_last_event_of_before_the_restart_gets_the_rest(machine: Machine) -> None:
     ids = abandoned(machine)
-    machine.time.now += LEASE_MS + 1
 
     async def check() -> None:
         desk = machine.desk()
@@ -571,7 +729,6 @@ def test_a_run_that_another_process_cancels_is_ended_by_its_owner(machine: Machi
 
 def test_a_run_of_a_dead_owner_is_cancelled_at_once(machine: Machine) -> None:
     ids = abandoned(machine)
-    machine.time.now += LEASE_MS + 1
     desk = machine.desk()
     assert desk.call("runs.cancel", **ids)["status"] == "cancelled"
     assert desk.told(ids)[3:] == cut(1, "cancelled")
@@ -761,6 +918,7 @@ def bare_run(**more: Any) -> Record:
     return {
         "id": "run_9",
         "created_at": 3,
+        "expires_at": 3 + LIFETIME_MS,
         "thread_id": "thread_9",
         "assistant_id": "asst_9",
         "status": "queued",
@@ -781,7 +939,7 @@ def abandoned(machine: Machine) -> Ids:
             yield TextPiece("Half")
             raise SystemError
 
-    desk = machine.desk(engine=Killed())
+    desk = machine.desk(engine=Killed(), owner=gone_owner())
     desk.runner._stop = lambda *_, **__: None  # type: ignore[method-assign]
 
     async def check() -> Ids:
@@ -791,6 +949,18 @@ def abandoned(machine: Machine) -> Ids:
         return ids
 
     return dict(soon(check()))
+
+
+def gone_owner() -> str:
+    """The name of an owner whose process has been, on this machine."""
+    program = "from dashnb.local.leases import new_owner; print(new_owner())"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def started(pid: int) -> str:
+    """When a process began; ``""`` where nobody tells."""
+    place = Path(f"/proc/{pid}/stat")
+    return place.read_text().rpartition(")")[2].split()[19] if place.exists() else ""
 
 
 def in_threads(works: list[Callable[[], None]]) -> None:

@@ -2,17 +2,22 @@
 
 Both are looked for whenever a run is read, and again and again while the service is awake. On the way
 the keeper gives the signs of life of its own service, and stops what others have ended.
+
+How long a run has been going on is measured by a clock that nobody sets: by its owner from its
+beginning, by anybody else from when it was first seen. Only a run that waits for its caller, and may do
+so beyond the life of a process, expires by the time of day.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import weakref
 from collections.abc import Awaitable, Callable
 
 from dashnb.local.ending import Error, end_run
-from dashnb.local.leases import Leases
+from dashnb.local.leases import Leases, SteadyClock, steady_ms
 from dashnb.local.log import EventLog
 from dashnb.local.runner import Runner
 from dashnb.local.store import Record, Store
@@ -24,6 +29,10 @@ LOOK_SECONDS = 3.0
 RESTARTED: Error = {
     "code": "server_restarted",
     "message": "The server that worked on this run is gone. What it had written is kept; ask again.",
+}
+LOST: Error = {
+    "code": "server_error",
+    "message": "The server does not work on this run any more. What it had written is kept; ask again.",
 }
 
 _log = logging.getLogger(__name__)
@@ -37,6 +46,7 @@ class Keeper:
         log: Where readers follow.
         runner: Who works on the runs of this service.
         clock: Milliseconds since 1970.
+        steady: Milliseconds of a clock that nobody sets.
         leases: Who else works on runs.
         lifetime: Milliseconds after its creation at which a run expires.
         interval: Seconds between two looks.
@@ -50,17 +60,22 @@ class Keeper:
         runner: Runner,
         *,
         clock: Clock,
+        steady: SteadyClock = steady_ms,
         leases: Leases | None = None,
         lifetime: int = LIFETIME_MS,
         interval: float = LOOK_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.leases = leases or Leases(store, clock=clock)
+        self.leases = leases or Leases(store, clock=clock, steady=steady)
         self.lifetime = lifetime
         self._store = store
         self._log = log
         self._runner = runner
         self._clock = clock
+        self._steady = steady
+        # When runs that go on will have done so for long enough, by the steady clock.
+        self._due: dict[str, float] = {}
+        self._lost: set[str] = set()
         self._interval = interval
         self._sleep = sleep
         self._watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]]
@@ -86,12 +101,22 @@ class Keeper:
         waits = run["status"] == "requires_action" or is_final(run["status"])
         return not waits and not self.leases.is_alive(run.get("owner"))
 
+    def watch(self, run: Record) -> None:
+        """Note how much time a run has that goes on from now on in this service."""
+        left = run["expires_at"] - self._clock()
+        self._due.setdefault(run["id"], self._steady() + min(max(left, 0), _lifetime(run)))
+
     def expire(self, run: Record) -> Record:
         """A run as it is now: expired if its time is over."""
-        over = run.get("expires_at")
-        if is_final(run["status"]) or over is None or self._clock() < over:
-            return run
-        return self.end(run, "expired")
+        return self.end(run, "expired") if self._is_over(run) else run
+
+    def _is_over(self, run: Record) -> bool:
+        if is_final(run["status"]):
+            return False
+        if run["status"] == "requires_action":
+            return bool(self._clock() >= run.get("expires_at", math.inf))
+        now = self._steady()
+        return now >= self._due.setdefault(run["id"], now + _lifetime(run))
 
     def end(self, run: Record, status: str, *, error: Error | None = None) -> Record:
         """End a run, whoever works on it; the run as it is then."""
@@ -108,7 +133,6 @@ class Keeper:
 
     def look(self) -> None:
         """Look once: at the runs of this service, then at all others; give a sign of life."""
-        self.leases.look()
         if running := self._runner.running():
             self.leases.renew()
         for run_id in running:
@@ -119,8 +143,18 @@ class Keeper:
 
     def sweep(self) -> None:
         """Settle all runs of the database."""
-        for run in self._store.active_runs():
-            self.settle(run)
+        active = [self.settle(run) for run in self._store.active_runs()]
+        self._find(active)
+        for run_id in self._due.keys() - {run["id"] for run in active}:
+            self._due.pop(run_id, None)
+
+    def _find(self, runs: list[Record]) -> None:
+        """End the runs of this service that nobody works on; one that just begins is not lost yet."""
+        ours = [run for run in runs if run.get("owner") == self.leases.owner and not is_final(run["status"])]
+        lost = {run["id"]: run for run in ours if run["id"] not in self._runner.running()}
+        for run_id in self._lost & lost.keys():
+            self.end(lost[run_id], "failed", error=LOST)
+        self._lost = set(lost)
 
     def attend(self) -> None:
         """Look again and again from now on, on the loop that asks."""
@@ -150,3 +184,8 @@ class Keeper:
             except Exception:
                 # A database that is busy now may not be in a moment; runs are looked at when they are read, too.
                 _log.warning("the runs could not be looked after", exc_info=True)
+
+
+def _lifetime(run: Record) -> float:
+    over: float | None = run.get("expires_at")  # another program may have left it out
+    return math.inf if over is None else over - run["created_at"]

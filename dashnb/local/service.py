@@ -23,6 +23,7 @@ from dashnb.keys import Secret
 from dashnb.local.app import create_app
 from dashnb.local.endpoints import Endpoints
 from dashnb.local.keeper import LIFETIME_MS, Keeper
+from dashnb.local.leases import SteadyClock, steady_ms
 from dashnb.local.log import EventLog
 from dashnb.local.models.engine import Engine
 from dashnb.local.models.pace import PacedEngine
@@ -104,6 +105,7 @@ class LocalService:
         plugins: What the built-in tools do; those that dashnb has if None.
         ids: Makes an id from a prefix.
         clock: Milliseconds since 1970.
+        steady: Milliseconds of a clock that nobody sets.
         api_key: The key that requests must carry, or None to ask for none.
         lifetime: Milliseconds after its creation at which a run expires.
 
@@ -119,6 +121,7 @@ class LocalService:
         plugins: Mapping[str, Plugin] | None = None,
         ids: Ids = new_id,
         clock: Clock = now_ms,
+        steady: SteadyClock = steady_ms,
         api_key: str | Secret | None = None,
         lifetime: int = LIFETIME_MS,
     ) -> None:
@@ -130,7 +133,7 @@ class LocalService:
         self.store = Store(database)
         self.log = EventLog(self.store)
         self.runner = Runner(self.store, engine, plugins)
-        self.keeper = Keeper(self.store, self.log, self.runner, clock=clock, lifetime=lifetime)
+        self.keeper = Keeper(self.store, self.log, self.runner, clock=clock, steady=steady, lifetime=lifetime)
         try:
             with self.store.failures():
                 self.keeper.sweep()  # what a service that was killed has left

@@ -237,7 +237,7 @@ class Store:
             return change.active_runs(**parents)
 
     def owned_until(self, owner: str) -> int | None:
-        """How long an owner of runs is to be believed without another sign of life; None if it has left."""
+        """The last sign of life of an owner of runs; None if it has left."""
         with self._reading() as change:
             until = change.scalar(sa.select(owners.c.until).where(owners.c.id == owner))
             return until if isinstance(until, int) else None
@@ -370,16 +370,22 @@ class Change:
         return logged
 
     def hold(self, owner: str, until: int) -> bool:
-        """Keep how long an owner is to be believed; True if it was not known before."""
+        """Keep an owner's sign of life; True if it was not known before."""
         known = self._connection.execute(owners.update().where(owners.c.id == owner).values(until=until))
         if known.rowcount:
             return False
         self._connection.execute(owners.insert().values(id=owner, until=until))
         return True
 
-    def release(self, *, owner: str | None = None, before: int = 0) -> None:
-        """Forget an owner, and all that were to be believed until earlier than ``before``."""
-        self._connection.execute(owners.delete().where(sa.or_(owners.c.id == owner, owners.c.until < before)))
+    def silent_owners(self, *, before: int) -> list[str]:
+        """The owners that were to be believed until earlier than ``before``, and that own no active run."""
+        runs = TABLES["runs"]
+        busy = sa.select(runs.c.id).where(runs.c.owner == owners.c.id, runs.c.status.in_(sorted(ACTIVE_RUN_STATUSES)))
+        return list(self._connection.scalars(sa.select(owners.c.id).where(owners.c.until < before, ~busy.exists())))
+
+    def release(self, *names: str) -> None:
+        """Forget owners."""
+        self._connection.execute(owners.delete().where(owners.c.id.in_(names)))
 
 
 def _unusable(database: str, error: Exception) -> StoreError:

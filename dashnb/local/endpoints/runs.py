@@ -69,6 +69,7 @@ class RunEndpoints:
             raise _busy(error.run) from None
         except ThreadGone:
             raise not_found("thread", thread_id) from None
+        self._keeper.watch(run)
         self._runner.start(writer)
         self._keeper.attend()
         return Follow(run["id"]) if body.stream else wire.created_run(run)
@@ -123,6 +124,7 @@ class RunEndpoints:
         known = writer.resume(step, outputs, request_id=request.request_id, owner=self._keeper.leases.owner)
         if known is None:
             raise invalid(f"The run {run['id']} does not wait for tool outputs any more.")
+        self._keeper.watch(run)
         self._runner.start(writer)
         return Follow(run["id"], known) if request.body.stream else wire.submitted_run(writer.run, action)
 
