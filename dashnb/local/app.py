@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -23,10 +22,11 @@ from starlette.routing import Route
 from dashnb.characters import in_line
 from dashnb.errors import APIError, StoreError, api_error
 from dashnb.keys import Secret, hidden
-from dashnb.local.endpoints import Answer, Endpoints, Follow, Request
+from dashnb.local.body import read_json
+from dashnb.local.endpoints import Answer, Endpoints, Follow, Request, not_found
 from dashnb.local.log import EventLog
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN, OPERATIONS, Operation
-from dashnb.protocol.requests import ListQuery
+from dashnb.protocol.requests import ListQuery, is_id
 from dashnb.protocol.sse import ServerSentEvent, comment, encode
 
 PREFIX = "/api/v1"
@@ -127,7 +127,7 @@ class _Answerer:
         request_id = self._request_ids()
         try:
             self._check_key(http)
-            follow = self._endpoints.join_run(dict(http.path_params), after=_position(http))
+            follow = self._endpoints.join_run(_ids(http), after=_position(http))
         except APIError as error:
             return self._error(error, request_id)
         except StoreError as error:
@@ -197,7 +197,7 @@ def _position(http: HttpRequest) -> int:
     """The number of the last event that a joining reader has, 0 if it has none."""
     run_id, _, number = http.headers.get("last-event-id", "").rpartition(":")
     if run_id and run_id != http.path_params["run_id"]:
-        raise api_error(400, code="InvalidParameter", message=f"Last-Event-ID belongs to another run, {run_id}.")
+        raise api_error(400, code="InvalidParameter", message=f"Last-Event-ID belongs to another run, {run_id[:80]}.")
     given = http.query_params.get("after") or number or "0"
     if not (given.isascii() and given.isdigit() and len(given) < 16):
         message = f"'after' must be the number of an event, got {given[:40]!r}."
@@ -206,32 +206,24 @@ def _position(http: HttpRequest) -> int:
 
 
 async def _read(operation: Operation, http: HttpRequest, request_id: str) -> Request:
-    body = _check(operation.body, _json_of(await http.body())) if operation.body else None
+    body = _check(operation.body, read_json(await http.body())) if operation.body else None
     query = _check(ListQuery, dict(http.query_params), whole="the query") if operation.is_list else ListQuery()
-    return Request(dict(http.path_params), body, query, request_id)
+    return Request(_ids(http), body, query, request_id)
 
 
-def _json_of(content: bytes) -> Any:
-    if not content.strip():
-        return {}
-    try:
-        return json.loads(content, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError) as error:
-        raise api_error(400, code="InvalidParameter", message=f"The body is not JSON: {error}") from None
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is not a number that JSON can carry")
-    return value
+def _ids(http: HttpRequest) -> dict[str, str]:
+    """The ids of the path, which somebody may have."""
+    for name, value in http.path_params.items():
+        if not is_id(value):
+            raise not_found(name.removesuffix("_id"), f"{value[:80]!r}")
+    return dict(http.path_params)
 
 
 def _check(model: type[BaseModel], value: Any, *, whole: str = "the body") -> Any:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or whole
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part)[:80] for part in first["loc"]) or whole
         message = first["msg"].removeprefix("Value error, ")
         raise api_error(400, code="InvalidParameter", message=f"{where}: {message}") from None

@@ -7,6 +7,7 @@ Sources: the parameter tables of each reference page; "Errors" for the ranges of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -18,7 +19,24 @@ PAGE_DEFAULT = 20
 PAGE_LIMIT = 100
 PAGE_NUMBER_LIMIT = 1_000_000
 LAST_MESSAGES = 10
+ID_CHARACTERS = 80
+COUNT_LIMIT = 2**31 - 1
 RESERVED_FUNCTION_NAMES = frozenset({"search"})
+
+
+def is_id(text: str) -> bool:
+    """Whether a text may be the id of anything.
+
+    >>> is_id("thread_1"), is_id(""), is_id("thread\\0")
+    (True, False, False)
+    """
+    return 0 < len(text) <= ID_CHARACTERS and text.isprintable()
+
+
+def _check_id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError(f"an id has 1 to {ID_CHARACTERS} characters, none of them invisible")
+    return text
 
 
 def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -40,11 +58,13 @@ def _or(empty: Any) -> BeforeValidator:
 
 
 Metadata = Annotated[dict[str, Any], _or(dict), AfterValidator(_check_metadata)]
-FileIds = Annotated[list[str], _or(list)]
+ObjectId = Annotated[str, Field(min_length=1), AfterValidator(_check_id)]
+Anchor = Annotated[ObjectId | None, BeforeValidator(lambda text: text or None)]
+FileIds = Annotated[list[ObjectId], Field(fail_fast=True), _or(list)]
 Temperature = Annotated[float, Field(ge=0, lt=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
-TopK = Annotated[int, Field(ge=0)]
-Tokens = Annotated[int, Field(ge=1)]
+TopK = Annotated[int, Field(ge=0, le=COUNT_LIMIT)]
+Tokens = Annotated[int, Field(ge=1, le=COUNT_LIMIT)]
 
 
 class Body(BaseModel):
@@ -84,6 +104,35 @@ class ToolSpec(Body):
         return self
 
 
+def check_names(tools: Iterable[ToolSpec]) -> None:
+    """Check that no two tools answer to one name, as a model names the tool that it calls.
+
+    >>> check_names([ToolSpec(type="calculator"), ToolSpec(type="function", function=FunctionSpec(name="f"))])
+
+    Raises:
+        ValueError: Two functions have one name, or a function that of a built-in tool.
+    """
+    names: set[str] = set()
+    given = list(tools)
+    built_in = {tool.type for tool in given} - {"function"}
+    for name in (tool.function.name for tool in given if tool.type == "function" and tool.function is not None):
+        if name in built_in:
+            raise ValueError(
+                f"the function {name[:80]!r} has the name of a built-in tool beside it; rename the function"
+            )
+        if name in names:
+            raise ValueError(f"there are two functions called {name[:80]!r}; rename one of them")
+        names.add(name)
+
+
+def _named_apart(tools: list[ToolSpec]) -> list[ToolSpec]:
+    check_names(tools)
+    return tools
+
+
+Tools = Annotated[list[ToolSpec], Field(fail_fast=True), AfterValidator(_named_apart)]
+
+
 class Sampling(Body):
     """The parameters that shape the model's choice of words."""
 
@@ -100,7 +149,7 @@ class AssistantUpdate(Sampling):
     name: str | None = None
     description: str | None = None
     instructions: str | None = None
-    tools: list[ToolSpec] | None = None
+    tools: Tools | None = None
     file_ids: FileIds = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
@@ -123,7 +172,7 @@ class MessageCreate(Body):
 class ThreadCreate(Body):
     """Body of "Create a thread". Clients also send nothing, ``{}`` or the JSON text ``""``."""
 
-    messages: Annotated[list[MessageCreate], _or(list)] = Field(default_factory=list)
+    messages: Annotated[list[MessageCreate], Field(fail_fast=True), _or(list)] = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -142,18 +191,18 @@ class TruncationStrategy(Body):
     """How much of the thread reaches the model."""
 
     type: Literal["last_messages"] = "last_messages"
-    last_messages: Annotated[int, _or(lambda: LAST_MESSAGES), Field(ge=1)] = LAST_MESSAGES
+    last_messages: Annotated[int, _or(lambda: LAST_MESSAGES), Field(ge=1, le=COUNT_LIMIT)] = LAST_MESSAGES
 
 
 class RunCreate(Sampling):
     """Body of "Create a run". ``response_format`` is accepted and ignored: one SDK always sends it."""
 
-    assistant_id: str = Field(min_length=1)
+    assistant_id: ObjectId
     model: Annotated[str, Field(min_length=1)] | None = None
     instructions: str | None = None
     additional_instructions: str | None = None
-    additional_messages: Annotated[list[MessageCreate], _or(list)] = Field(default_factory=list)
-    tools: list[ToolSpec] | None = None
+    additional_messages: Annotated[list[MessageCreate], Field(fail_fast=True), _or(list)] = Field(default_factory=list)
+    tools: Tools | None = None
     metadata: Metadata = Field(default_factory=dict)
     stream: Annotated[bool, _or(bool)] = False
     truncation_strategy: TruncationStrategy | None = None
@@ -179,14 +228,14 @@ class ToolOutput(Body):
 class ToolOutputs(Body):
     """Body of "Submit tool outputs"."""
 
-    tool_outputs: list[ToolOutput] = Field(min_length=1)
+    tool_outputs: Annotated[list[ToolOutput], Field(fail_fast=True)] = Field(min_length=1)
     stream: Annotated[bool, _or(bool)] = False
 
 
 class FileAttach(Body):
     """Body of "Attach a file to an assistant"."""
 
-    file_id: str = Field(min_length=1)
+    file_id: ObjectId
 
 
 class ListQuery(Body):
@@ -194,8 +243,8 @@ class ListQuery(Body):
 
     limit: int = Field(default=PAGE_DEFAULT, ge=1, le=PAGE_LIMIT)
     order: Literal["asc", "desc"] = "desc"
-    after: str | None = None
-    before: str | None = None
+    after: Anchor = None
+    before: Anchor = None
     page_no: int = Field(default=1, ge=1, le=PAGE_NUMBER_LIMIT)
     page_size: int | None = Field(default=None, ge=1, le=PAGE_LIMIT)
 

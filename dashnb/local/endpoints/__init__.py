@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from dashnb.local.endpoints.assistants import AssistantEndpoints
 from dashnb.local.endpoints.records import Records
-from dashnb.local.endpoints.request import Answer, Follow, Request
+from dashnb.local.endpoints.request import Answer, Follow, Request, not_found
 from dashnb.local.endpoints.runs import RunEndpoints
 from dashnb.local.endpoints.threads import ThreadEndpoints
 from dashnb.local.keeper import Keeper
@@ -19,7 +19,7 @@ from dashnb.local.runner import Runner
 from dashnb.local.store import Store
 from dashnb.local.writer import Clock, Ids
 
-__all__ = ["Answer", "Endpoints", "Follow", "Request"]
+__all__ = ["Answer", "Endpoints", "Follow", "Request", "not_found"]
 
 
 class Endpoints:

@@ -88,7 +88,7 @@ class RunEndpoints:
             "status": "queued",
             "model": given.get("model", assistant["model"]),
             "instructions": "\n".join(text for text in instructions if text),
-            "tools": given.get("tools", assistant.get("tools") or []),
+            "tools": given["tools"] if "tools" in given else _checked_tools(assistant),
             "metadata": body.metadata,
             "truncation_strategy": given.get("truncation_strategy"),
             "request_id": request_id,
@@ -178,6 +178,16 @@ def _busy(run: Record) -> APIError:
         f"The thread {run['thread_id']} has an active run, {run['id']} ({run['status']}).\n"
         "Wait for it, cancel it, or use another thread."
     )
+
+
+def _checked_tools(assistant: Record) -> list[dict[str, Any]]:
+    """The tools of an assistant, which may be older than a rule for them."""
+    tools: list[dict[str, Any]] = assistant.get("tools") or []
+    try:
+        requests.check_names(map(requests.ToolSpec.model_validate, tools))
+    except ValueError as error:
+        raise invalid(f"The assistant {assistant['id']} cannot be used: {error}.") from None
+    return tools
 
 
 def _pair(calls: list[dict[str, Any]], outputs: list[requests.ToolOutput]) -> list[str]:

@@ -1,0 +1,74 @@
+"""The JSON of a request: read and measured before anything uses it.
+
+Reading a large body takes a while. It is done beside the event loop, and by Python rather than C code, which
+would keep the other threads of the process, and with them the loop, waiting until it is done.
+"""
+
+from __future__ import annotations
+
+import json
+import json.scanner
+import math
+from collections.abc import Callable
+from typing import Any
+
+from dashnb.errors import APIError, api_error
+
+# Deeper than any tool's schema; what is kept and sent again bears a little more than twice that.
+MOST_DEPTH = 100
+# What C code reads within a few milliseconds.
+SMALL_BYTES = 64 * 2**10
+
+
+def read_json(content: bytes) -> Any:
+    """The value of a body; ``{}`` for an empty one.
+
+    >>> read_json(b'{"model": "qwen-max"}')
+    {'model': 'qwen-max'}
+
+    Raises:
+        BadRequestError: It is not JSON, or is nested more deeply than `MOST_DEPTH`.
+    """
+    if not content.strip():
+        return {}
+    decoder = _Patient if len(content) > SMALL_BYTES else json.JSONDecoder
+    try:
+        value = json.loads(content, cls=decoder, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise _refused(f"The body is not JSON: {error}") from None
+    if _is_deep(value):
+        raise _refused(f"The body is nested more than {MOST_DEPTH} levels deep.")
+    return value
+
+
+class _Patient(json.JSONDecoder):
+    """A decoder that lets other threads work while it reads."""
+
+    def __init__(self, **hooks: Callable[[str], Any] | None) -> None:
+        super().__init__(**hooks)  # type: ignore[arg-type] # each hook takes what it is called with
+        self.scan_once = json.scanner.py_make_scanner(self)  # type: ignore[attr-defined] # not in the stubs
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is not a number that JSON can carry")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value has more levels than allowed, level by level as recursion has a limit of its own."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        level = [part for whole in level for part in _parts(whole) if isinstance(part, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+def _parts(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _refused(message: str) -> APIError:
+    return api_error(400, code="InvalidParameter", message=message)
