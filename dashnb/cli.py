@@ -126,6 +126,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8765, help="the port, 8765 if left out; 0 for any free one")
     parser.add_argument("--engine", metavar="NAME", help=ENGINE_HELP)
     parser.add_argument("--database", metavar="URL", help="a file, :memory: or a database URL")
+    parser.add_argument("--requests", metavar="N", type=int, help="how many requests are answered at the same time")
     parser.add_argument("--token-file", metavar="FILE", help="where the token is kept; made if there is none")
     parser.add_argument("-v", "--verbose", action="store_true", help="log every request")
 
@@ -248,6 +249,7 @@ def _serve(options: argparse.Namespace) -> int:
         database=options.database,
         engine=options.engine,
         api_key=Secret(token),
+        requests=options.requests,
         verbose=options.verbose,
     ) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.stop())

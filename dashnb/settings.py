@@ -101,6 +101,12 @@ SETTINGS: dict[str, Setting] = {
         ),
         Setting("database", ("DASHNB_DATABASE",), None, "The embedded API's database: a file or :memory:."),
         Setting(
+            "requests",
+            ("DASHNB_REQUESTS",),
+            "500",
+            "How many requests, streams included, dashnb serve answers at the same time.",
+        ),
+        Setting(
             "ledger",
             ("DASHNB_LEDGER",),
             "on",
@@ -286,6 +292,20 @@ class Settings:
             ConfigurationError: It is not a number of milliseconds.
         """
         return max(0.0, self._number("pace")) / 1000
+
+    @property
+    def requests(self) -> int:
+        """How many requests a server answers at the same time.
+
+        Raises:
+            ConfigurationError: It is not a whole number from 1.
+        """
+        number = self._number("requests")
+        if number < 1 or number != int(number):
+            raise ConfigurationError(
+                f"requests is {self.text('requests')!r} ({self.source('requests')}); it must be a whole number from 1."
+            )
+        return int(number)
 
     def _number(self, name: str) -> float:
         text = self.text(name) or ""

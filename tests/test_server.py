@@ -212,6 +212,103 @@ def test_a_connection_that_asks_for_nothing_is_closed() -> None:
         assert connection.recv(100) == b""
 
 
+HEAD = f"POST /api/v1/threads HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n".encode()
+WHOLE = HEAD + b"content-length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("before", [0, 1, 3], ids=["first", "after an answer", "after three"])
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"G",
+        HEAD[:30],
+        HEAD,
+        HEAD + b'content-length: 9\r\n\r\n{"a"',
+        HEAD + b"transfer-encoding: chunked\r\n\r\n4",
+    ],
+    ids=["a letter", "a line", "headers", "a body", "a chunk"],
+)
+def test_half_a_request_and_then_nothing_is_closed_at_any_place_of_a_connection(half: bytes, before: int) -> None:
+    limits = Limits(header_seconds=0.2, body_seconds=0.2)
+    with on_a_port(Script(), limits=limits) as (server, _), connected(server) as connection:
+        for _ in range(before):
+            connection.sendall(WHOLE)
+            assert answer_of(connection) == 200
+        connection.sendall(half)
+        rest = bytes_until_closed(connection)
+    assert rest == b"" or rest.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("length", [b"content-length: 9\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n4\r\n"])
+def test_the_rest_of_a_body_that_the_answer_did_not_need_is_not_waited_for(length: bytes) -> None:
+    head = b"POST /api/v1/nowhere HTTP/1.1\r\nhost: localhost\r\n"
+    with on_a_port(Script(), limits=Limits(header_seconds=0.2)) as (server, _), connected(server) as connection:
+        connection.sendall(head + length)
+        assert answer_of(connection) == 404
+        assert bytes_until_closed(connection) == b""
+
+
+def test_a_head_that_comes_in_drops_has_one_time_in_all() -> None:
+    with on_a_port(Script(), limits=Limits(header_seconds=0.3)) as (server, _), connected(server) as connection:
+        connection.sendall(WHOLE)
+        assert answer_of(connection) == 200
+        with pytest.raises(OSError, match=r"[Rr]eset|[Bb]roken|[Aa]bort"):
+            drip(connection, HEAD * 10)
+
+
+def test_a_connection_between_two_requests_is_kept_and_a_long_answer_is_not_cut() -> None:
+    gate = Gate()
+    with on_a_port(Script([gate, TextPiece("Hi.")]), limits=Limits(header_seconds=0.1)) as (server, api):
+        with connected(server) as connection:
+            for _ in range(2):
+                connection.sendall(WHOLE)
+                assert answer_of(connection) == 200
+                time.sleep(0.3)
+        with api.stream(f"/threads/{api.thread('Hello')}/runs", assistant_id=api.assistant()) as events:
+            assert gate.reached.wait(5)
+            time.sleep(0.3)
+            gate.open()
+            assert names(list(events))[-2:] == ENDED
+
+
+def drip(connection: socket.socket, content: bytes) -> None:
+    for letter in content:
+        connection.sendall(bytes([letter]))
+        time.sleep(0.02)
+
+
+def answer_of(connection: socket.socket) -> int:
+    """The status of the next answer, which is read whole."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    response.read()
+    return response.status
+
+
+def bytes_until_closed(connection: socket.socket) -> bytes:
+    found = b""
+    while part := connection.recv(4096):
+        found += part
+    return found
+
+
+def test_how_many_requests_are_answered_at_once_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def most(**arguments: Any) -> int:
+        with dashnb.serve(database=":memory:", **arguments) as server:
+            return server._uvicorn._guard._limits.requests
+
+    assert most() == 500
+    assert most(requests=7) == 7
+    monkeypatch.setenv("DASHNB_REQUESTS", "900")
+    assert most() == 900
+    assert most(requests=7) == 7
+    assert most(limits=Limits(requests=3)) == 3
+    for wrong in ("0", "-1", "many", "1.5", "nan"):
+        monkeypatch.setenv("DASHNB_REQUESTS", wrong)
+        with pytest.raises(ConfigurationError, match=r"requests is .*DASHNB_REQUESTS"):
+            dashnb.serve(database=":memory:")
+
+
 def test_more_requests_than_the_limit_are_asked_to_come_again() -> None:
     gate = Gate()
     with on_a_port(Script([gate, TextPiece("Hi.")]), limits=Limits(requests=1)) as (_, api):
@@ -221,6 +318,8 @@ def test_more_requests_than_the_limit_are_asked_to_come_again() -> None:
             answer = api.client.get("/assistants")
             assert refused(answer) == (503, "Throttling")
             assert answer.headers["retry-after"] == "1"
+            assert "--requests" in answer.json()["message"]
+            assert "DASHNB_REQUESTS" in answer.json()["message"]
             gate.open()
             assert names(list(events)) == [*BEGUN[1:], *written(1), *ENDED]
         while api.client.get("/assistants").status_code != 200:

@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashnb.errors import APIError, api_error
 
+# A class of 40, each with several notebooks and streams, and less than what a process may usually open.
+REQUESTS = 500
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -30,7 +32,8 @@ class Limits:
         body_bytes: Size of a request's body; beyond it the answer is 413.
         body_seconds: Time for a body to arrive; beyond it the answer is 408.
         header_bytes: Size of a request's headers; beyond it the answer is 431.
-        header_seconds: Time for the first request of a connection; beyond it the connection is closed.
+        header_seconds: Time for a request's headers, from their first byte or from the connection's beginning;
+            beyond it the connection is closed.
         requests: Requests that are answered at the same time, streams included; beyond them the answer is 503.
         grace_seconds: Time for streams to end by themselves when the server is stopped.
     """
@@ -39,7 +42,7 @@ class Limits:
     body_seconds: float = 30.0
     header_bytes: int = 32 * 2**10
     header_seconds: float = 30.0
-    requests: int = 100
+    requests: int = REQUESTS
     grace_seconds: float = 2.0
 
 
@@ -127,7 +130,10 @@ class Guard:
             message = f"The headers have more than {self._limits.header_bytes} bytes."
             return api_error(431, code="InvalidParameter", message=message), {"connection": "close"}
         if len(self._answering) >= self._limits.requests:
-            message = f"The server answers {self._limits.requests} requests at the same time, and no more."
+            message = (
+                f"The server answers {self._limits.requests} requests at the same time, and no more.\n"
+                "Close streams that nobody reads, or raise it: dashnb serve --requests N, or DASHNB_REQUESTS."
+            )
             return api_error(503, code="Throttling", message=message), {"retry-after": "1"}
         return None
 

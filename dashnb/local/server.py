@@ -22,7 +22,7 @@ from contextlib import suppress
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from dashnb.errors import ConfigurationError, api_error
 from dashnb.keys import Secret, reveal
@@ -50,6 +50,7 @@ def serve(
     engine: str | None = None,
     api_key: str | Secret | None = None,
     limits: Limits | None = None,
+    requests: int | None = None,
     verbose: bool = False,
 ) -> Server:
     """The embedded API on a port of this machine, until it is closed; what is left out, the settings decide.
@@ -65,14 +66,17 @@ def serve(
         engine: Who answers, such as ``guide`` or ``replay:FILE``.
         api_key: The key that requests must carry; a random one, `Server.api_key`, if left out.
         limits: How much it takes on.
+        requests: How many requests it answers at the same time, streams included, unless ``limits`` says it.
         verbose: Whether every request is logged, to the logger ``uvicorn.access``.
 
     Raises:
         ConfigurationError: The port is taken, or the host can be reached from elsewhere and has no key of yours.
         StoreError: The database cannot be used.
     """
-    settings = Settings.load(engine=engine, database=database)
+    at_once = None if requests is None else str(requests)
+    settings = Settings.load(engine=engine, database=database, requests=at_once)
     answering = make_engine(settings.engine, pace=settings.pace, settings=settings)
+    limits = limits or Limits(requests=settings.requests)
     return Server(settings.database, answering, port=port, host=host, api_key=api_key, limits=limits, verbose=verbose)
 
 
@@ -237,13 +241,38 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
     class Protocol(H11Protocol):
         """HTTP/1.1 whose refusals have the shape of the API's, and whose connections cannot just be held."""
 
+        _waiting: asyncio.TimerHandle | None = None
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base has it
             super().connection_made(transport)
-            self._first = self.loop.call_later(limits.header_seconds, self._drop)
+            self._waiting = self.loop.call_later(limits.header_seconds, transport.close)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._first.cancel()
+            self._wait(False)
             super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._look()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._look()
+
+        def _look(self) -> None:
+            """Wait for the rest of a request's head, and of a body that its answer did not need, only so long."""
+            cycle: RequestResponseCycle | None = self.cycle
+            if cycle is None:
+                return  # the first head is waited for since the connection was made
+            has_part = bool(self.conn.trailing_data[0]) or self.conn.their_state is h11.SEND_BODY
+            self._wait(cycle.response_complete and has_part)
+
+        def _wait(self, waits: bool) -> None:
+            if self._waiting is not None and not waits:
+                self._waiting.cancel()
+                self._waiting = None
+            elif self._waiting is None and waits:
+                self._waiting = self.loop.call_later(limits.header_seconds, self.transport.close)
 
         def send_400_response(self, msg: str) -> None:
             reason = sys.exc_info()[1]
@@ -259,11 +288,6 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
                 for event in (h11.Response(status_code=status, headers=headers), h11.Data(body), h11.EndOfMessage()):
                     self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
-
-        def _drop(self) -> None:
-            request: object = self.cycle
-            if request is None:
-                self.transport.close()
 
     return Protocol
 
