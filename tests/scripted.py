@@ -133,7 +133,7 @@ class Api:
     @contextmanager
     def stream(self, path: str, **body: Any) -> Iterator[Iterator[Event]]:
         with self.client.stream("POST", path, json={**body, "stream": True}) as response:
-            assert response.status_code == 200
+            assert response.status_code == 200, response.read()
             yield parse(response.iter_bytes())
 
     def run(self, *tools: str, **fields: Any) -> list[Event]:

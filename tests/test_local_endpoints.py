@@ -309,6 +309,7 @@ def test_a_stream_is_asked_for_by_the_body_alone(api: Api) -> None:
     headers = {"Accept": "text/event-stream", "X-DashScope-SSE": "enable"}
     response = api.client.post("/threads/thread_1/runs", json={"assistant_id": "asst_1"}, headers=headers)
     assert response.headers["content-type"] == "application/json"
+    api.wait(f"/threads/thread_1/runs/{response.json()['id']}", "completed", "failed")
     headers = {"Accept": "application/json; charset=utf-8", "Content-Type": "application/json; charset=utf-8"}
     content = json.dumps({"assistant_id": "asst_1", "stream": True})
     response = api.client.post("/threads/thread_1/runs", content=content, headers=headers)
@@ -388,6 +389,7 @@ def test_tools_come_back_as_they_were_given(api: Api) -> None:
     assert made["tools"] == tools
     assert api.post(f"/assistants/{made['id']}", name="n")["tools"] == tools
     run = api.post("/threads/thread_1/runs", assistant_id=made["id"])
+    api.wait(f"/threads/thread_1/runs/{run['id']}", "completed", "failed")
     assert run["tools"] == tools
     assert api.post("/threads/thread_1/runs", assistant_id="asst_1", tools=tools)["tools"] == tools
 

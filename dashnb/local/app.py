@@ -5,6 +5,7 @@ A request's way: key → operation → ids, query and body checked → endpoint 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import uuid
@@ -22,15 +23,17 @@ from starlette.routing import Route
 from dashnb.characters import in_line
 from dashnb.errors import APIError, StoreError, api_error
 from dashnb.keys import Secret, hidden
-from dashnb.local.body import read_json
-from dashnb.local.endpoints import Answer, Endpoints, Follow, Request, not_found
+from dashnb.local.body import json_pieces, read_json
+from dashnb.local.endpoints import Endpoints, Follow, Request, not_found
 from dashnb.local.log import EventLog
+from dashnb.local.workers import Do, at_once
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN, OPERATIONS, Operation
 from dashnb.protocol.requests import ListQuery, is_id
 from dashnb.protocol.sse import ServerSentEvent, comment, encode
 
 PREFIX = "/api/v1"
 HEARTBEAT_SECONDS = 12.0
+OnLoop = Callable[[Callable[[], object]], object]
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ def create_app(
     request_ids: Callable[[], str] = lambda: str(uuid.uuid4()),
     heartbeat: float = HEARTBEAT_SECONDS,
     stop: Callable[[], Awaitable[None]] | None = None,
+    do: Do = at_once,
 ) -> Starlette:
     """The app.
 
@@ -55,8 +59,9 @@ def create_app(
         request_ids: Makes a request id.
         heartbeat: Seconds of silence after which a stream carries a comment.
         stop: Called when a server that serves the app is shut down, on that server's loop.
+        do: How requests are read and answered: what they ask for may take long.
     """
-    answerer = _Answerer(endpoints, log, engine, hidden(api_key), request_ids, heartbeat)
+    answerer = _Answerer(endpoints, log, engine, hidden(api_key), request_ids, heartbeat, do)
     routes = [
         Route(PREFIX + operation.path, answerer.endpoint(operation), methods=_methods(operation))
         for operation in OPERATIONS.values()
@@ -97,6 +102,7 @@ class _Answerer:
         api_key: Secret | None,
         request_ids: Callable[[], str],
         heartbeat: float,
+        do: Do,
     ) -> None:
         self._endpoints = endpoints
         self._log = log
@@ -104,35 +110,45 @@ class _Answerer:
         self._api_key = api_key
         self._request_ids = request_ids
         self._heartbeat = heartbeat
+        self._do = do
 
     def endpoint(self, operation: Operation) -> Callable[[HttpRequest], Any]:
         """The handler of one operation."""
         handle = self._endpoints.table[operation.name]
 
+        def work(http: HttpRequest, content: bytes, on_loop: OnLoop, request_id: str) -> Follow | list[bytes]:
+            answer = handle(_read(operation, http, content, on_loop, request_id))
+            return answer if isinstance(answer, Follow) else json_pieces({**answer, "request_id": request_id})
+
+        return self._answering(work, reads=operation.body is not None)
+
+    @property
+    def join(self) -> Callable[[HttpRequest], Any]:
+        """The handler of a request for the events of a run behind ``after``, or the one ``Last-Event-ID`` names."""
+
+        def work(http: HttpRequest, _content: bytes, _on_loop: OnLoop, _request_id: str) -> Follow:
+            return self._endpoints.join_run(_ids(http), after=_position(http))
+
+        return self._answering(work, reads=False)
+
+    def _answering(self, work: Callable[..., Follow | list[bytes]], *, reads: bool) -> Callable[[HttpRequest], Any]:
+        """A handler that checks the key and reads the body, and has the work done beside the loop."""
+
         async def answer(http: HttpRequest) -> Response:
             request_id = self._request_ids()
+            on_loop = asyncio.get_running_loop().call_soon_threadsafe
             try:
                 self._check_key(http)
-                result = handle(await _read(operation, http, request_id))
+                content = await http.body() if reads else b""
+                self._endpoints.attend()
+                result = await self._do(work, http, content, on_loop, request_id)
             except APIError as error:
                 return self._error(error, request_id)
             except StoreError as error:
                 return self._error(_unavailable(error), request_id)
-            return self._response(result, request_id)
+            return self._follow(result) if isinstance(result, Follow) else self._send(result, 200)
 
         return answer
-
-    async def join(self, http: HttpRequest) -> Response:
-        """The events of a run behind ``after``, or behind the event that ``Last-Event-ID`` names."""
-        request_id = self._request_ids()
-        try:
-            self._check_key(http)
-            follow = self._endpoints.join_run(_ids(http), after=_position(http))
-        except APIError as error:
-            return self._error(error, request_id)
-        except StoreError as error:
-            return self._error(_unavailable(error), request_id)
-        return self._response(follow, request_id)
 
     async def refuse(self, http: HttpRequest, error: HTTPException) -> Response:
         """The answer to a path or method that is no operation."""
@@ -154,20 +170,19 @@ class _Answerer:
         if kind.lower() != "bearer" or not _same(key.strip(), self._api_key.reveal()):
             raise api_error(401, code="InvalidApiKey", message="Invalid API-key provided.")
 
-    def _response(self, answer: Answer, request_id: str) -> Response:
-        if isinstance(answer, Follow):
-            headers = {**self._headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
-            return StreamingResponse(self._stream(answer), media_type="text/event-stream", headers=headers)
-        return self._json({**answer, "request_id": request_id}, 200)
+    def _follow(self, answer: Follow) -> Response:
+        headers = {**self._headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
+        return StreamingResponse(self._stream(answer), media_type="text/event-stream", headers=headers)
 
     def _error(self, error: APIError, request_id: str) -> Response:
         fields = {"code": error.code, "message": error.message, "request_id": request_id}
-        return self._json(fields, error.status_code)
+        return self._send(json_pieces(fields), error.status_code)
 
-    def _json(self, value: dict[str, Any], status: int) -> Response:
-        # Half a surrogate pair, which JSON can spell and UTF-8 cannot carry, must not cost the answer.
-        content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        return Response(content, status, headers=self._headers, media_type="application/json")
+    def _send(self, pieces: list[bytes], status: int) -> Response:
+        if len(pieces) == 1:
+            return Response(pieces[0], status, headers=self._headers, media_type="application/json")
+        headers = {**self._headers, "content-length": str(sum(map(len, pieces)))}
+        return StreamingResponse(_each(pieces), status, headers=headers, media_type="application/json")
 
     async def _stream(self, answer: Follow) -> AsyncIterator[bytes]:
         following = self._log.follow(answer.run_id, after=answer.after, heartbeat=self._heartbeat)
@@ -185,6 +200,11 @@ class _Answerer:
 
 def _unavailable(error: StoreError) -> APIError:
     return api_error(503, code="DatabaseUnavailable", message=str(error))
+
+
+async def _each(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def _same(given: str, expected: str) -> bool:
@@ -205,10 +225,10 @@ def _position(http: HttpRequest) -> int:
     return int(given)
 
 
-async def _read(operation: Operation, http: HttpRequest, request_id: str) -> Request:
-    body = _check(operation.body, read_json(await http.body())) if operation.body else None
+def _read(operation: Operation, http: HttpRequest, content: bytes, on_loop: OnLoop, request_id: str) -> Request:
+    body = _check(operation.body, read_json(content)) if operation.body else None
     query = _check(ListQuery, dict(http.query_params), whole="the query") if operation.is_list else ListQuery()
-    return Request(_ids(http), body, query, request_id)
+    return Request(_ids(http), body, query, request_id, on_loop)
 
 
 def _ids(http: HttpRequest) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""The JSON of a request: read and measured before anything uses it.
+"""The JSON of requests, read and measured before anything uses it, and that of answers.
 
-Reading a large body takes a while. It is done beside the event loop, and by Python rather than C code, which
-would keep the other threads of the process, and with them the loop, waiting until it is done.
+Large ones take a while. They are read and written beside the event loop, and by Python rather than C code,
+which would keep the other threads of the process, and with them the loop, waiting until it is done.
 """
 
 from __future__ import annotations
@@ -39,6 +39,30 @@ def read_json(content: bytes) -> Any:
     if _is_deep(value):
         raise _refused(f"The body is nested more than {MOST_DEPTH} levels deep.")
     return value
+
+
+def json_pieces(value: Any) -> list[bytes]:
+    """The compact JSON of a value, in pieces of some size; there is at least one.
+
+    >>> json_pieces({"id": "thread_1"})
+    [b'{"id":"thread_1"}']
+    """
+    pieces, size, pending = [], 0, []
+    for text in _WRITER.iterencode(value):
+        pending.append(text)
+        size += len(text)
+        if size >= SMALL_BYTES:
+            pieces.append(_bytes(pending))
+            pending, size = [], 0
+    return [*pieces, _bytes(pending)] if pending else pieces
+
+
+_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _bytes(texts: list[str]) -> bytes:
+    # Half a surrogate pair, which JSON can spell and UTF-8 cannot carry, must not cost the answer.
+    return "".join(texts).encode(errors="replace")
 
 
 class _Patient(json.JSONDecoder):

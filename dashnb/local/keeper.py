@@ -21,6 +21,7 @@ from dashnb.local.leases import Leases, SteadyClock, steady_ms
 from dashnb.local.log import EventLog
 from dashnb.local.runner import Runner
 from dashnb.local.store import Record, Store
+from dashnb.local.workers import Do, at_once
 from dashnb.local.writer import Clock
 from dashnb.protocol.lifecycle import is_final
 
@@ -51,6 +52,7 @@ class Keeper:
         lifetime: Milliseconds after its creation at which a run expires.
         interval: Seconds between two looks.
         sleep: Waits so many seconds.
+        do: How functions that read or write the database are called.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Keeper:
         lifetime: int = LIFETIME_MS,
         interval: float = LOOK_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        do: Do = at_once,
     ) -> None:
         self.leases = leases or Leases(store, clock=clock, steady=steady)
         self.lifetime = lifetime
@@ -78,6 +81,7 @@ class Keeper:
         self._lost: set[str] = set()
         self._interval = interval
         self._sleep = sleep
+        self._do = do
         self._watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]]
         self._watches = weakref.WeakKeyDictionary()
 
@@ -174,13 +178,13 @@ class Keeper:
             await asyncio.gather(watch, return_exceptions=True)
         await self._runner.close()
         if not self._runner.running():
-            self.leases.release()
+            await self._do(self.leases.release)
 
     async def _watch(self) -> None:
         while True:
             await self._sleep(self._interval)
             try:
-                self.look()
+                await self._do(self.look)
             except Exception:
                 # A database that is busy now may not be in a moment; runs are looked at when they are read, too.
                 _log.warning("the runs could not be looked after", exc_info=True)

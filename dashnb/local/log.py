@@ -11,9 +11,11 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from dashnb.local.store import LoggedEvent, Store
+from dashnb.local.workers import Do, at_once
 from dashnb.protocol.lifecycle import is_final
 
 DONE = ("done", "[DONE]")
@@ -34,18 +36,20 @@ class EventLog:
     Args:
         store: The database.
         look_again: Seconds after which a waiting reader looks for what another process has written.
+        do: How functions that read the database are called.
     """
 
-    def __init__(self, store: Store, *, look_again: float = LOOK_AGAIN_SECONDS) -> None:
+    def __init__(self, store: Store, *, look_again: float = LOOK_AGAIN_SECONDS, do: Do = at_once) -> None:
         self._store = store
         self._look_again = look_again
-        self._readers: dict[str, set[asyncio.Queue[LoggedEvent]]] = defaultdict(set)
+        self._do = do
+        self._readers: dict[str, set[_Reader]] = defaultdict(set)
 
     def tell(self, events: Sequence[LoggedEvent]) -> None:
-        """Hand events that have been committed to all readers of their run."""
+        """Hand events that have been committed to all readers of their run, from any thread."""
         for event in events:
-            for queue in self._readers.get(event.run_id, ()):
-                queue.put_nowait(event)
+            for reader in list(self._readers.get(event.run_id, ())):
+                reader.tell(event)
 
     async def follow(self, run_id: str, *, after: int = 0, heartbeat: float) -> AsyncGenerator[LoggedEvent | None]:
         """The events of a run behind a position, up to the next ``done``; none if the run has nothing more to say.
@@ -55,11 +59,11 @@ class EventLog:
             after: The number of the last event that is already known.
             heartbeat: Seconds of silence after which None is handed out, as a sign of life.
         """
-        queue: asyncio.Queue[LoggedEvent] = asyncio.Queue()
-        self._readers[run_id].add(queue)
+        reader = _Reader()
+        self._readers[run_id].add(reader)
         try:
             silent = 0.0
-            fresh, over = self._look(run_id, after)
+            fresh, over = await self._do(self._look, run_id, after)
             while fresh or not over:
                 for event in fresh:
                     if event.seq <= after:
@@ -68,18 +72,18 @@ class EventLog:
                     yield event
                     if event.name == "done":
                         return
-                heard = await self._hear(queue)
+                heard = await reader.hear(self._look_again)
                 if heard is not None and heard.seq <= after + 1:
                     fresh = [heard]
                 else:
                     # Silence, or a gap: another process may have written.
-                    fresh, over = self._look(run_id, after)
+                    fresh, over = await self._do(self._look, run_id, after)
                 silent = 0.0 if fresh else silent + self._look_again
                 if silent >= heartbeat:
                     silent = 0.0
                     yield None
         finally:
-            self._readers[run_id].discard(queue)
+            self._readers[run_id].discard(reader)
             if not self._readers[run_id]:
                 del self._readers[run_id]
 
@@ -88,8 +92,25 @@ class EventLog:
         run = self._store.get("runs", run_id)  # first: a final status is kept together with the last events
         return self._store.events(run_id, after=after), run is None or is_final(run["status"])
 
-    async def _hear(self, queue: asyncio.Queue[LoggedEvent]) -> LoggedEvent | None:
+
+class _Reader:
+    """One reader of a run, on its loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._heard: asyncio.Queue[LoggedEvent] = asyncio.Queue()
+
+    def tell(self, event: LoggedEvent) -> None:
+        """Hand an event over, from any thread; events that come in another order are put right by the reader."""
+        if asyncio._get_running_loop() is self._loop:
+            self._heard.put_nowait(event)
+            return
+        with suppress(RuntimeError):  # its loop has been closed
+            self._loop.call_soon_threadsafe(self._heard.put_nowait, event)
+
+    async def hear(self, seconds: float) -> LoggedEvent | None:
+        """The next event, or None if there is none for so long."""
         try:
-            return await asyncio.wait_for(queue.get(), self._look_again)
+            return await asyncio.wait_for(self._heard.get(), seconds)
         except TimeoutError:
             return None

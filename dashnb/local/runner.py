@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -31,6 +31,7 @@ from dashnb.local.models.engine import (
 )
 from dashnb.local.plugins import Plugin, PluginError, ThreadPlugin
 from dashnb.local.store import Record, RunCancelling, RunEnded, Store
+from dashnb.local.workers import Do, at_once
 from dashnb.local.writer import OpenCall, RunWriter
 from dashnb.protocol.requests import LAST_MESSAGES
 
@@ -46,19 +47,24 @@ class Runner:
         store: The database.
         engine: Who answers.
         plugins: What the built-in tools do, by their types.
+        do: How functions that read or write the database are called, one after another.
     """
 
-    def __init__(self, store: Store, engine: Engine, plugins: Mapping[str, Plugin]) -> None:
+    def __init__(self, store: Store, engine: Engine, plugins: Mapping[str, Plugin], *, do: Do = at_once) -> None:
         self._store = store
         self._engine = engine
         self._plugins = plugins
+        self._do = do
         self._tasks: dict[str, tuple[asyncio.Task[None], RunWriter]] = {}
         self._stopping = False
 
     def start(self, writer: RunWriter) -> None:
         """Let a queued run go on by itself."""
+        self._begin(writer, self._run(writer))
+
+    def _begin(self, writer: RunWriter, work: Coroutine[Any, Any, None]) -> None:
         run_id: str = writer.run["id"]
-        task = asyncio.get_running_loop().create_task(self._run(writer), name=run_id)
+        task = asyncio.get_running_loop().create_task(work, name=run_id)
         self._tasks[run_id] = task, writer
         task.add_done_callback(lambda ended: self._forget(ended, writer))
 
@@ -78,21 +84,19 @@ class Runner:
             loop.call_soon_threadsafe(task.cancel)
         return True
 
-    def drop(self, run_id: str) -> None:
-        """End a run that is about to be deleted: at once, as its task would come too late."""
-        _, writer = self._tasks.get(run_id, (None, None))
-        if writer is not None and self.cancel(run_id):
-            self._stop(writer, "cancelled")
-
     async def close(self) -> None:
         """Stop all runs of this loop; each ends as ``failed`` with the code ``server_stopped``."""
-        here = asyncio.get_running_loop()
-        tasks = [task for task, _ in self._tasks.values() if task.get_loop() is here]
         self._stopping = True
-        for task in tasks:
+        for task in self._tasks_here():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # One that was cancelled before its first step is ended by another task.
+        while tasks := self._tasks_here():
+            await asyncio.gather(*tasks, return_exceptions=True)
         self._stopping = False
+
+    def _tasks_here(self) -> list[asyncio.Task[None]]:
+        here = asyncio.get_running_loop()
+        return [task for task, _ in list(self._tasks.values()) if task.get_loop() is here]
 
     async def _run(self, writer: RunWriter) -> None:
         try:
@@ -100,43 +104,46 @@ class Runner:
         except RunEnded:
             pass  # somebody else has told its readers
         except RunCancelling:
-            self._stop(writer, "cancelled")
+            await self._stop(writer, "cancelled")
         except asyncio.CancelledError:
-            self._stop_cancelled(writer)
+            if writer.run["status"] != "requires_action":  # else it has just let go of the run
+                await self._stop_cancelled(writer)
         except (EngineError, PluginError) as error:
-            self._stop(writer, "failed", {"code": error.code, "message": str(error)})
+            await self._stop(writer, "failed", {"code": error.code, "message": str(error)})
         except Exception as error:
             _log.exception("run %s failed", writer.run["id"])
             message = f"The embedded API failed: {type(error).__name__}: {error}"
-            self._stop(writer, "failed", {"code": "InternalError", "message": message})
+            await self._stop(writer, "failed", {"code": "InternalError", "message": message})
 
     def _forget(self, task: asyncio.Task[None], writer: RunWriter) -> None:
         run_id = writer.run["id"]
         # A run that has been resumed has another task by now.
-        if self._tasks.get(run_id, (None, None))[0] is task:
+        is_last = self._tasks.get(run_id, (None, None))[0] is task
+        if is_last:
             del self._tasks[run_id]
-        if task.cancelled():
+        if is_last and task.cancelled():
             # Before its first step, so that `_run` could not see it.
-            self._stop_cancelled(writer)
+            self._begin(writer, self._stop_cancelled(writer))
 
-    def _stop_cancelled(self, writer: RunWriter) -> None:
+    async def _stop_cancelled(self, writer: RunWriter) -> None:
         if self._stopping:
-            self._stop(writer, "failed", {"code": "server_stopped", "message": "The server was stopped."})
+            await self._stop(writer, "failed", {"code": "server_stopped", "message": "The server was stopped."})
         else:
-            self._stop(writer, "cancelled")
+            await self._stop(writer, "cancelled")
 
-    def _stop(self, writer: RunWriter, status: str, error: Error | None = None) -> None:
+    async def _stop(self, writer: RunWriter, status: str, error: Error | None = None) -> None:
         with suppress(RunEnded):
-            writer.stop(status, error=error)
+            await self._do(writer.stop, status, error=error)
 
     async def _work(self, writer: RunWriter) -> None:
-        if not writer.move("in_progress"):
-            return
+        do = self._do
+        if not await do(writer.move, "in_progress"):
+            raise RunCancelling(writer.run["id"])
         built_in = {tool["type"] for tool in writer.run["tools"]} - {"function"}
         spent = _Sum(writer.run.get("spent"))
-        for number in range(len(self._rounds(writer.run)), MOST_ROUNDS):
-            round_ = _Round(writer, number, built_in, self._plugins)
-            async with _closing(self._engine.answer(self._turn(writer.run))) as pieces:
+        for number in range(len(await do(self._rounds, writer.run)), MOST_ROUNDS):
+            round_ = _Round(writer, number, built_in, self._plugins, do)
+            async with _closing(self._engine.answer(await do(self._turn, writer.run))) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Spent):
                         spent.add(piece)
@@ -146,10 +153,10 @@ class Runner:
                     await asyncio.sleep(0)
             await round_.finish()
             if round_.functions:
-                writer.require(round_.function_step, round_.functions, spent.values)
+                await do(writer.require, round_.function_step, round_.functions, spent.values)
                 return
             if not round_.called:
-                writer.complete(spent.values)
+                await do(writer.complete, spent.values)
                 return
         raise EngineError(f"The model asked for tools {MOST_ROUNDS} times in a row; the run was stopped.")
 
@@ -231,7 +238,9 @@ class _Round:
     arguments are complete; all function calls share one step that stays open.
     """
 
-    def __init__(self, writer: RunWriter, number: int, built_in: set[str], plugins: Mapping[str, Plugin]) -> None:
+    def __init__(
+        self, writer: RunWriter, number: int, built_in: set[str], plugins: Mapping[str, Plugin], do: Do
+    ) -> None:
         self.functions: list[OpenCall] = []
         self.function_step: Record = {}
         self.called = False
@@ -239,6 +248,7 @@ class _Round:
         self._number = number
         self._built_in = built_in
         self._plugins = plugins
+        self._do = do
         self._call: OpenCall | None = None
         self._step: Record = {}
 
@@ -246,49 +256,49 @@ class _Round:
         """Write a piece."""
         if isinstance(piece, TextPiece):
             await self._finish_call()
-            self._writer.write(piece.text)
+            await self._do(self._writer.write, piece.text)
         elif isinstance(piece, CallPiece):
             if self._call is None or piece.number != self._call.number:
                 await self._begin_call(piece)
             if piece.arguments:
-                self._tell(piece.arguments)
+                await self._tell(piece.arguments)
         elif isinstance(piece, ReasoningPiece):
-            self._writer.think(piece.text)
+            await self._do(self._writer.think, piece.text)
         elif isinstance(piece, OutputPiece) and self._call is not None:
             self._call.output = piece.output
 
     async def finish(self) -> None:
         """Close what is still open, but for the step of the functions."""
         await self._finish_call()
-        self._writer.finish_message()
+        await self._do(self._writer.finish_message)
 
     async def _begin_call(self, piece: CallPiece) -> None:
         await self._finish_call()
-        self._writer.finish_message()
+        await self._do(self._writer.finish_message)
         self.called = True
         self._call = OpenCall(piece.number, piece.name)
         if self._is_function:
             self._call.id = self._writer.new_call_id()
             self._call.number = len(self.functions)
             self.functions.append(self._call)
-            self.function_step = self.function_step or self._writer.open_tool_step(self._number)
-            self._writer.tell_function(self.function_step, self._call, None)
+            self.function_step = self.function_step or await self._do(self._writer.open_tool_step, self._number)
+            await self._do(self._writer.tell_function, self.function_step, self._call, None)
         else:
-            self._step = self._writer.open_tool_step(self._number)
-            self._writer.tell_plugin(self._step, self._call, "")
+            self._step = await self._do(self._writer.open_tool_step, self._number)
+            await self._do(self._writer.tell_plugin, self._step, self._call, "")
 
     @property
     def _is_function(self) -> bool:
         """A name that is no built-in tool of the run is a function: only the caller can run it."""
         return self._call is not None and self._call.name not in self._built_in
 
-    def _tell(self, arguments: str) -> None:
+    async def _tell(self, arguments: str) -> None:
         assert self._call is not None
         self._call.arguments.append(arguments)
         if self._is_function:
-            self._writer.tell_function(self.function_step, self._call, arguments)
+            await self._do(self._writer.tell_function, self.function_step, self._call, arguments)
         else:
-            self._writer.tell_plugin(self._step, self._call, arguments)
+            await self._do(self._writer.tell_plugin, self._step, self._call, arguments)
 
     async def _finish_call(self) -> None:
         call, is_function = self._call, self._is_function
@@ -296,10 +306,10 @@ class _Round:
         if call is None or is_function:
             return
         for _ in range(2):
-            self._writer.tell_plugin(self._step, call, "")
+            await self._do(self._writer.tell_plugin, self._step, call, "")
         if call.output is None:
             call.output = await self._use_plugin(call)
-        self._writer.finish_plugin(self._step, call)
+        await self._do(self._writer.finish_plugin, self._step, call)
 
     async def _use_plugin(self, call: OpenCall) -> str:
         plugin = self._plugins.get(call.name)

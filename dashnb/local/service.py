@@ -31,12 +31,15 @@ from dashnb.local.plugins import Plugin, close_plugins
 from dashnb.local.runner import Runner
 from dashnb.local.store import Store
 from dashnb.local.transport import AsyncLocalTransport, LocalTransport, LoopThread
+from dashnb.local.workers import Workers
 from dashnb.local.writer import Clock, Ids
 from dashnb.settings import Settings
 
 # Any URL does: it only has to look like the service's, and never leaves the process.
 BASE_URL = "http://dashnb.local/api/v1"
 DEFAULT_PACE = 0.015
+# Requests, and looks of waiting readers, that are worked on at the same time.
+ANSWERING = 8
 
 _log = logging.getLogger(__name__)
 
@@ -131,9 +134,13 @@ class LocalService:
             plugins = builtin_plugins()
         self.engine = engine
         self.store = Store(database)
-        self.log = EventLog(self.store)
-        self.runner = Runner(self.store, engine, plugins)
-        self.keeper = Keeper(self.store, self.log, self.runner, clock=clock, steady=steady, lifetime=lifetime)
+        # Runs are written in order, and by no one else: a request that waits does not hold them up.
+        writing, answering = Workers("dashnb-runs", 1), Workers("dashnb-requests", ANSWERING)
+        self.log = EventLog(self.store, do=answering.do)
+        self.runner = Runner(self.store, engine, plugins, do=writing.do)
+        self.keeper = Keeper(
+            self.store, self.log, self.runner, clock=clock, steady=steady, lifetime=lifetime, do=answering.do
+        )
         try:
             with self.store.failures():
                 self.keeper.sweep()  # what a service that was killed has left
@@ -142,11 +149,11 @@ class LocalService:
             raise
         stop = functools.partial(_stop, self.keeper, plugins)
         endpoints = Endpoints(self.store, self.log, self.runner, self.keeper, ids=ids, clock=clock)
-        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key, stop=stop)
+        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key, stop=stop, do=answering.do)
         self._loop = LoopThread()
         self._closing = threading.Lock()
         # A client that is simply forgotten takes its service with it, and so does the end of the program.
-        self._end = weakref.finalize(self, _end, self._loop, stop, self.store)
+        self._end = weakref.finalize(self, _end, self._loop, stop, (writing, answering), self.store)
 
     def transport(self, *, closes: bool = False) -> LocalTransport:
         """A transport for `httpx.Client`; with ``closes``, closing the client closes the service."""
@@ -177,10 +184,12 @@ async def _stop(keeper: Keeper, plugins: Mapping[str, Plugin]) -> None:
     await close_plugins(plugins)
 
 
-def _end(loop: LoopThread, stop: Callable[[], Coroutine[Any, Any, None]], store: Store) -> None:
-    if loop.is_here:
-        # The garbage collector may call from the loop's own thread, which cannot wait for itself.
-        threading.Thread(target=_end, args=(loop, stop, store), name="dashnb-local-end").start()
+def _end(
+    loop: LoopThread, stop: Callable[[], Coroutine[Any, Any, None]], workers: tuple[Workers, ...], store: Store
+) -> None:
+    if loop.is_here or any(threads.is_here for threads in workers):
+        # The garbage collector may call from one of these threads, which cannot wait for itself.
+        threading.Thread(target=_end, args=(loop, stop, workers, store), name="dashnb-local-end").start()
         return
     try:
         loop.start(stop()).result()
@@ -189,6 +198,8 @@ def _end(loop: LoopThread, stop: Callable[[], Coroutine[Any, Any, None]], store:
         _log.warning("the embedded API could not take its leave: %s", error)
     finally:
         loop.close()
+        for threads in workers:
+            threads.close()
         store.close()
 
 

@@ -8,8 +8,9 @@ before anybody sees it, together with the change it tells about.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any
@@ -88,7 +89,8 @@ def file_of(database: str) -> DatabaseFile | None:
 class Store:
     """The database of one embedded API.
 
-    A database in memory has one connection and is used by one thread at a time.
+    It may be used by any number of threads. SQLite takes one change at a time, and a database in memory, which has
+    one connection, one look at a time: they wait for each other here, in order, and not inside SQLite.
 
     >>> store = Store(":memory:")
     >>> with store.begin() as change:
@@ -118,6 +120,9 @@ class Store:
             )
         except (SQLAlchemyError, ImportError) as error:
             raise _unusable(self.database, error) from error
+        one_at_a_time, anything = threading.RLock(), nullcontext()
+        self._to_write = one_at_a_time if self._engine.name == "sqlite" else anything
+        self._to_read = one_at_a_time if self._file and self._file.path == MEMORY else anything
         # A change reads before it writes; on SQLite it has to be alone from its first look.
         self._writing = self._engine.execution_options(writes=True)
         try:
@@ -165,7 +170,7 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[Change]:
         """A transaction: all of its changes are kept, or none."""
-        with self._writing.begin() as connection:
+        with self._to_write, self._writing.begin() as connection:
             yield Change(connection, self._failure)
 
     @contextmanager
@@ -178,7 +183,7 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Change]:
-        with self._engine.connect() as connection:
+        with self._to_read, self._engine.connect() as connection:
             yield Change(connection, self._failure)
 
     def get(self, table: str, object_id: str, **parents: str) -> Record | None:
@@ -304,10 +309,11 @@ class Change:
         select = sa.select(events.c.data).where(events.c.run_key == _run_key(run_id), events.c.name == name)
         return list(self._connection.scalars(select.order_by(events.c.seq)))
 
-    def insert(self, table: str, record: Record) -> None:
-        """Keep a new record."""
+    def insert(self, table: str, *records: Record) -> None:
+        """Keep new records, in this order and with one statement."""
         rows = TABLES[table]
-        self._connection.execute(rows.insert().values(_columns(rows, record)))
+        if records:
+            self._connection.execute(rows.insert(), [_columns(rows, record) for record in records])
 
     def update(self, table: str, object_id: str, **fields: Any) -> Record | None:
         """Change some fields of a record; the changed record, or None if there is none."""

@@ -91,8 +91,7 @@ class RunWriter:
                 raise ThreadGone(thread_id)
             elif active := change.active_runs(thread_id=thread_id):
                 raise ThreadBusy(active[0])
-            for message in messages:
-                change.insert("messages", message)
+            change.insert("messages", *messages)
             change.insert("runs", self.run)
             shown = wire.streamed_run(self.run)
             events = [("thread.created", wire.thread(thread))] if thread is not None else []

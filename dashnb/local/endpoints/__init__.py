@@ -36,6 +36,7 @@ class Endpoints:
     Attributes:
         table: What each operation of `OPERATIONS` does, by its name.
         join_run: How a reader joins a run that is under way; beyond the documented operations.
+        attend: Looks after all runs from now on, on the loop that asks.
     """
 
     def __init__(self, store: Store, log: EventLog, runner: Runner, keeper: Keeper, *, ids: Ids, clock: Clock) -> None:
@@ -43,7 +44,8 @@ class Endpoints:
         runs = RunEndpoints(records, runner, keeper, log)
         self.table: dict[str, Callable[[Request], Answer]] = {
             **AssistantEndpoints(records).table,
-            **ThreadEndpoints(records, runner).table,
+            **ThreadEndpoints(records, keeper).table,
             **runs.table,
         }
         self.join_run = runs.join_run
+        self.attend = keeper.attend

@@ -104,9 +104,8 @@ class AssistantEndpoints:
         return wire.deleted("assistant.file", file_id)
 
     def _attach(self, change: Change, assistant_id: str, file_ids: list[str]) -> None:
-        for file_id in file_ids:
-            record = {**self._records.new("attached"), "assistant_id": assistant_id, "file_id": file_id}
-            change.insert("assistant_files", record)
+        attached = [{**self._records.new("attached"), "file_id": file_id} for file_id in file_ids]
+        change.insert("assistant_files", *({**record, "assistant_id": assistant_id} for record in attached))
 
     def _file(self, assistant_id: str, file_id: str) -> Record:
         for record in self._records.store.every("assistant_files", assistant_id=assistant_id, file_id=file_id):

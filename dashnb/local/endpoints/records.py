@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dashnb.local import wire
@@ -9,6 +12,10 @@ from dashnb.local.endpoints.request import invalid, not_found
 from dashnb.local.store import Record, Store
 from dashnb.local.writer import Clock, Ids
 from dashnb.protocol import requests
+
+# How many messages are written in one transaction, and how long others may write after it.
+AT_ONCE = 1000
+PAUSE_SECONDS = 0.01
 
 
 class Records:
@@ -18,12 +25,14 @@ class Records:
         store: The database.
         ids: Makes an id from a prefix.
         clock: Milliseconds since 1970.
+        pause: Waits so many seconds.
     """
 
-    def __init__(self, store: Store, *, ids: Ids, clock: Clock) -> None:
+    def __init__(self, store: Store, *, ids: Ids, clock: Clock, pause: Callable[[float], object] = time.sleep) -> None:
         self.store = store
         self.ids = ids
         self.clock = clock
+        self._pause = pause
 
     def new(self, prefix: str) -> Record:
         """The beginning of a new record."""
@@ -42,6 +51,26 @@ class Records:
             }
             for body in bodies
         ]
+
+    @contextmanager
+    def kept_ahead(self, messages: list[Record]) -> Iterator[list[Record]]:
+        """The last messages of a thread that is about to be made, for the transaction that makes it.
+
+        A long list would keep all others from writing until it is done. Nobody sees the messages of a thread that
+        is not there, so the others are kept before, some at a time; they are gone again if the thread is not made.
+        """
+        parts = [messages[start : start + AT_ONCE] for start in range(0, len(messages), AT_ONCE)] or [[]]
+        try:
+            for part in parts[:-1]:
+                with self.store.begin() as change:
+                    change.insert("messages", *part)
+                self._pause(PAUSE_SECONDS)  # others wait for the database, and may not be in a queue
+            yield parts[-1]
+        except BaseException:
+            if parts[1:]:
+                with self.store.begin() as change:
+                    change.delete_children("messages", thread_id=messages[0]["thread_id"])
+            raise
 
     def get(self, table: str, object_id: str, **parents: str) -> Record:
         """The record with this id and these parents.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -32,12 +33,14 @@ class Request:
         body: The checked body; an instance of the operation's body class, if it has one.
         query: The checked query of a list.
         request_id: What every object of the answer carries.
+        on_loop: Has a function called on the event loop that the request came in on.
     """
 
     ids: dict[str, str]
     body: Any
     query: ListQuery
     request_id: str
+    on_loop: Callable[[Callable[[], object]], object] = field(default=lambda function: function())
 
 
 def sent_fields(body: BaseModel) -> dict[str, Any]:

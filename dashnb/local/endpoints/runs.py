@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from dashnb.errors import APIError
@@ -64,14 +66,15 @@ class RunEndpoints:
         said = self._records.new_messages(thread_id, [*(messages or []), *body.additional_messages])
         self._keeper.leases.hold()
         try:
-            writer.created(thread=thread, messages=said)
+            # Those of a thread that is there would be seen without their run.
+            with nullcontext(said) if thread is None else self._records.kept_ahead(said) as rest:
+                writer.created(thread=thread, messages=rest)
         except ThreadBusy as error:
             raise _busy(error.run) from None
         except ThreadGone:
             raise not_found("thread", thread_id) from None
         self._keeper.watch(run)
-        self._runner.start(writer)
-        self._keeper.attend()
+        request.on_loop(partial(self._runner.start, writer))
         return Follow(run["id"]) if body.stream else wire.created_run(run)
 
     def _new_run(self, body: requests.RunCreate, assistant: Record, thread_id: str, request_id: str) -> Record:
@@ -125,7 +128,7 @@ class RunEndpoints:
         if known is None:
             raise invalid(f"The run {run['id']} does not wait for tool outputs any more.")
         self._keeper.watch(run)
-        self._runner.start(writer)
+        request.on_loop(partial(self._runner.start, writer))
         return Follow(run["id"], known) if request.body.stream else wire.submitted_run(writer.run, action)
 
     def cancel_run(self, request: Request) -> wire.Wire:
@@ -134,11 +137,15 @@ class RunEndpoints:
         if is_final(run["status"]):
             raise invalid(f"The run {run['id']} is {run['status']} and cannot be cancelled.")
         waits = run["status"] == "requires_action" or self._keeper.is_orphan(run)
-        if self._runner.cancel(run["id"]) or not waits:
+        if not waits:
             writer = self._writer(run)
-            # Elsewhere it may have begun to wait in between, and then nobody works on it.
-            if not writer.move("cancelling") or writer.run.get("owner") is not None:
+            moved = writer.move("cancelling")
+            self._runner.cancel(run["id"])
+            if not moved:
                 return wire.run(self._found(request.ids))
+            # It may have begun to wait in between, and then nobody works on it.
+            if writer.run.get("owner") is not None:
+                return wire.run(writer.run)
         return wire.run(self._keeper.end(run, "cancelled"))
 
     def join_run(self, ids: dict[str, str], *, after: int) -> Follow:
@@ -155,7 +162,6 @@ class RunEndpoints:
         return self._keeper.settle(self._found(request.ids))
 
     def _found(self, ids: dict[str, str]) -> Record:
-        self._keeper.attend()
         return self._records.get("runs", ids["run_id"], thread_id=ids["thread_id"])
 
     def list_steps(self, request: Request) -> wire.Wire:

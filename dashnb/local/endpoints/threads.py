@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dashnb.local import wire
 from dashnb.local.endpoints.records import Records, page_of
 from dashnb.local.endpoints.request import Answer, Request, not_found, sent_fields
-from dashnb.local.runner import Runner
+from dashnb.local.keeper import Keeper
 from dashnb.local.store import Record
 
 
 class ThreadEndpoints:
     """What the operations on threads and messages do."""
 
-    def __init__(self, records: Records, runner: Runner) -> None:
+    def __init__(self, records: Records, keeper: Keeper) -> None:
         self._records = records
-        self._runner = runner
+        self._keeper = keeper
         self.table: dict[str, Callable[[Request], Answer]] = {
             "threads.create": self.create_thread,
             "threads.retrieve": self.retrieve_thread,
@@ -34,10 +34,9 @@ class ThreadEndpoints:
         """T1."""
         record = {**self._records.new("thread"), "metadata": request.body.metadata}
         messages = self._records.new_messages(record["id"], request.body.messages)
-        with self._records.store.begin() as change:
+        with self._records.kept_ahead(messages) as rest, self._records.store.begin() as change:
             change.insert("threads", record)
-            for message in messages:
-                change.insert("messages", message)
+            change.insert("messages", *rest)
         return wire.thread(record)
 
     def retrieve_thread(self, request: Request) -> wire.Wire:
@@ -51,8 +50,8 @@ class ThreadEndpoints:
     def delete_thread(self, request: Request) -> wire.Wire:
         """T4: messages, runs and steps go with it."""
         thread_id = request.ids["thread_id"]
-        for run in self._records.store.every("runs", thread_id=thread_id):
-            self._runner.drop(run["id"])
+        for run in self._records.store.active_runs(thread_id=thread_id):
+            self._keeper.end(run, "cancelled")  # at once: its task would come too late
         with self._records.store.begin() as change:
             if not change.delete("threads", thread_id):
                 raise not_found("thread", thread_id)
