@@ -16,6 +16,7 @@ import math
 import weakref
 from collections.abc import Awaitable, Callable
 
+from dashnb.errors import StoreError
 from dashnb.local.ending import Error, end_run
 from dashnb.local.leases import Leases, SteadyClock, steady_ms
 from dashnb.local.log import EventLog
@@ -27,6 +28,8 @@ from dashnb.protocol.lifecycle import is_final
 
 LIFETIME_MS = 600_000
 LOOK_SECONDS = 3.0
+# How long readers of a run wait for a database that cannot be written.
+PATIENCE_MS = 20_000
 RESTARTED: Error = {
     "code": "server_restarted",
     "message": "The server that worked on this run is gone. What it had written is kept; ask again.",
@@ -79,6 +82,8 @@ class Keeper:
         # When runs that go on will have done so for long enough, by the steady clock.
         self._due: dict[str, float] = {}
         self._lost: set[str] = set()
+        # Since when the database has not been written though it had to be.
+        self._failing: float | None = None
         self._interval = interval
         self._sleep = sleep
         self._do = do
@@ -86,19 +91,51 @@ class Keeper:
         self._watches = weakref.WeakKeyDictionary()
 
     def settle(self, run: Record) -> Record:
-        """A run as it is now: failed if it is an orphan, expired if its time is over."""
-        if is_final(run["status"]):
+        """A run as it is now: failed if it is an orphan, expired if its time is over.
+
+        Where the database cannot be written, it is as it was, and will be ended as soon as that is possible.
+        """
+        run_id: str = run["id"]
+        if is_final(run["status"]) or run_id in self._runner.unended:
             return run
-        if self.is_orphan(run):
-            return self.end(run, "failed", error=RESTARTED)
-        return self.expire(run)
+        ending = ("failed", RESTARTED) if self.is_orphan(run) else ("expired", None) if self._is_over(run) else None
+        if ending is None:
+            return run
+        try:
+            return self.end(run, ending[0], error=ending[1])
+        except StoreError as fault:
+            _log.warning("the end of run %s could not be written: %s", run_id, fault)
+            self._runner.unended[run_id] = ending
+            return run
 
     def settle_thread(self, thread_id: str, *, make_way: bool = False) -> None:
         """Settle all runs of a thread; with ``make_way``, one of ours that is being cancelled ends now."""
+        if make_way:
+            self.finish()
         for found in self._store.active_runs(thread_id=thread_id):
             run = self.settle(found)
             if make_way and run["status"] == "cancelling" and run.get("owner") == self.leases.owner:
                 self.end(run, "cancelled")
+
+    def finish(self) -> bool:
+        """End the runs whose end could not be written before; False if it still cannot be.
+
+        Readers are told at once when it can. Before that they are sent away after some time, to come again: who
+        waits for a run that nobody works on would wait for ever.
+        """
+        begun = self._steady()
+        try:
+            for run_id, (status, error) in list(self._runner.unended.items()):
+                self.end({"id": run_id}, status, error=error)
+                self._runner.unended.pop(run_id, None)
+        except StoreError as fault:
+            self._failing = begun if self._failing is None else self._failing
+            if self._steady() - self._failing >= PATIENCE_MS:
+                for run_id in {*self._runner.unended, *self._runner.running()}:
+                    self._log.break_off(run_id, str(fault))
+            return False
+        self._failing = None
+        return True
 
     def is_orphan(self, run: Record) -> bool:
         """True if a run should go on, and nobody is there to see to it."""
@@ -137,6 +174,8 @@ class Keeper:
 
     def look(self) -> None:
         """Look once: at the runs of this service, then at all others; give a sign of life."""
+        if not self.finish():
+            return  # each further try would take as long
         if running := self._runner.running():
             self.leases.renew()
         for run_id in running:
@@ -178,13 +217,23 @@ class Keeper:
             await asyncio.gather(watch, return_exceptions=True)
         await self._runner.close()
         if not self._runner.running():
-            await self._do(self.leases.release)
+            await self._do(self._leave)
+
+    def _leave(self) -> None:
+        try:
+            self.finish()
+            self.leases.release()
+        except StoreError as fault:
+            # Whoever looks next finds that this service is gone.
+            _log.warning("the database could not be written at the end: %s", fault)
 
     async def _watch(self) -> None:
         while True:
             await self._sleep(self._interval)
             try:
                 await self._do(self.look)
+            except StoreError as fault:
+                _log.warning("the runs could not be looked after: %s", fault)
             except Exception:
                 # A database that is busy now may not be in a moment; runs are looked at when they are read, too.
                 _log.warning("the runs could not be looked after", exc_info=True)

@@ -10,17 +10,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from dashnb.local.store import LoggedEvent, Store
+from dashnb.errors import StoreError
+from dashnb.local.store import NOT_KEPT, LoggedEvent, Store
 from dashnb.local.workers import Do, at_once
 from dashnb.protocol.lifecycle import is_final
 
 DONE = ("done", "[DONE]")
 # Another process on the same database does not tell us its events, so a waiting reader looks again.
 LOOK_AGAIN_SECONDS = 0.25
+# How long a reader waits for a database that cannot be read.
+PATIENCE_SECONDS = 20.0
+# What is kept of a run behind a position, and whether nothing will follow it.
+Found = tuple[Sequence[LoggedEvent], bool]
 
 
 def entry(name: str, value: dict[str, Any]) -> tuple[str, str]:
@@ -36,12 +41,21 @@ class EventLog:
     Args:
         store: The database.
         look_again: Seconds after which a waiting reader looks for what another process has written.
+        patience: Seconds for which a reader waits for a database that cannot be read.
         do: How functions that read the database are called.
     """
 
-    def __init__(self, store: Store, *, look_again: float = LOOK_AGAIN_SECONDS, do: Do = at_once) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        look_again: float = LOOK_AGAIN_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+        do: Do = at_once,
+    ) -> None:
         self._store = store
         self._look_again = look_again
+        self._patience = patience
         self._do = do
         self._readers: dict[str, set[_Reader]] = defaultdict(set)
 
@@ -51,6 +65,10 @@ class EventLog:
             for reader in list(self._readers.get(event.run_id, ())):
                 reader.tell(event)
 
+    def break_off(self, run_id: str, why: str) -> None:
+        """Send all readers of a run away, with an event that is not in its log; they may come again."""
+        self.tell([_broken_off(run_id, why)])
+
     async def follow(self, run_id: str, *, after: int = 0, heartbeat: float) -> AsyncGenerator[LoggedEvent | None]:
         """The events of a run behind a position, up to the next ``done``; none if the run has nothing more to say.
 
@@ -59,25 +77,25 @@ class EventLog:
             after: The number of the last event that is already known.
             heartbeat: Seconds of silence after which None is handed out, as a sign of life.
         """
-        reader = _Reader()
+        reader = _Reader(run_id, lambda seq: self._do(self._look, run_id, seq), self._patience)
         self._readers[run_id].add(reader)
         try:
             silent = 0.0
-            fresh, over = await self._do(self._look, run_id, after)
+            fresh, over = await reader.look(after)
             while fresh or not over:
                 for event in fresh:
-                    if event.seq <= after:
+                    if event.is_kept and event.seq <= after:
                         continue
-                    after, silent = event.seq, 0.0
+                    after, silent = max(after, event.seq), 0.0
                     yield event
-                    if event.name == "done":
+                    if event.name == "done" or not event.is_kept:
                         return
                 heard = await reader.hear(self._look_again)
                 if heard is not None and heard.seq <= after + 1:
                     fresh = [heard]
                 else:
                     # Silence, or a gap: another process may have written.
-                    fresh, over = await self._do(self._look, run_id, after)
+                    fresh, over = await reader.look(after)
                 silent = 0.0 if fresh else silent + self._look_again
                 if silent >= heartbeat:
                     silent = 0.0
@@ -87,18 +105,27 @@ class EventLog:
             if not self._readers[run_id]:
                 del self._readers[run_id]
 
-    def _look(self, run_id: str, after: int) -> tuple[Sequence[LoggedEvent], bool]:
-        """What is kept behind a position, and whether nothing will follow it."""
+    def _look(self, run_id: str, after: int) -> Found:
         run = self._store.get("runs", run_id)  # first: a final status is kept together with the last events
         return self._store.events(run_id, after=after), run is None or is_final(run["status"])
 
 
 class _Reader:
-    """One reader of a run, on its loop."""
+    """One reader of a run, on its loop.
 
-    def __init__(self) -> None:
+    Args:
+        run_id: The run.
+        look: Finds what is kept behind a position.
+        patience: Seconds for which the database may fail.
+    """
+
+    def __init__(self, run_id: str, look: Callable[[int], Awaitable[Found]], patience: float) -> None:
+        self._run_id = run_id
+        self._look = look
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._heard: asyncio.Queue[LoggedEvent] = asyncio.Queue()
+        self._failing: float | None = None
 
     def tell(self, event: LoggedEvent) -> None:
         """Hand an event over, from any thread; events that come in another order are put right by the reader."""
@@ -114,3 +141,21 @@ class _Reader:
             return await asyncio.wait_for(self._heard.get(), seconds)
         except TimeoutError:
             return None
+
+    async def look(self, after: int) -> Found:
+        """What is kept behind a position; of a database that fails, nothing for a while, and then that it does."""
+        begun = self._loop.time()
+        try:
+            found = await self._look(after)
+        except StoreError as fault:
+            self._failing = begun if self._failing is None else self._failing
+            if self._loop.time() - self._failing < self._patience:
+                return (), False
+            return [_broken_off(self._run_id, str(fault))], False
+        self._failing = None
+        return found
+
+
+def _broken_off(run_id: str, why: str) -> LoggedEvent:
+    message = f"{why}\nThe run may still go on; look at it again later."
+    return LoggedEvent(run_id, NOT_KEPT, *entry("error", {"code": "store_failed", "message": message}))

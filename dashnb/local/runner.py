@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from dashnb.errors import StoreError
 from dashnb.local.ending import Error
 from dashnb.local.models.engine import (
     Call,
@@ -48,6 +49,10 @@ class Runner:
         engine: Who answers.
         plugins: What the built-in tools do, by their types.
         do: How functions that read or write the database are called, one after another.
+
+    Attributes:
+        unended: The runs that nobody works on any more and whose end could not be written, with the status and
+            the error that they are to end with: for the keeper.
     """
 
     def __init__(self, store: Store, engine: Engine, plugins: Mapping[str, Plugin], *, do: Do = at_once) -> None:
@@ -55,6 +60,7 @@ class Runner:
         self._engine = engine
         self._plugins = plugins
         self._do = do
+        self.unended: dict[str, tuple[str, Error | None]] = {}
         self._tasks: dict[str, tuple[asyncio.Task[None], RunWriter]] = {}
         self._stopping = False
 
@@ -110,6 +116,9 @@ class Runner:
                 await self._stop_cancelled(writer)
         except (EngineError, PluginError) as error:
             await self._stop(writer, "failed", {"code": error.code, "message": str(error)})
+        except StoreError as fault:
+            _log.warning("run %s could not be written: %s", writer.run["id"], fault)
+            self.unended[writer.run["id"]] = "failed", _unwritten(fault)
         except Exception as error:
             _log.exception("run %s failed", writer.run["id"])
             message = f"The embedded API failed: {type(error).__name__}: {error}"
@@ -132,8 +141,14 @@ class Runner:
             await self._stop(writer, "cancelled")
 
     async def _stop(self, writer: RunWriter, status: str, error: Error | None = None) -> None:
-        with suppress(RunEnded):
-            await self._do(writer.stop, status, error=error)
+        if not self.unended:
+            try:
+                await self._do(writer.stop, status, error=error)
+                return
+            except StoreError as fault:
+                _log.warning("the end of run %s could not be written: %s", writer.run["id"], fault)
+        # A database that cannot be written is tried by one alone, as each try may take long.
+        self.unended[writer.run["id"]] = status, error
 
     async def _work(self, writer: RunWriter) -> None:
         do = self._do
@@ -200,6 +215,10 @@ class Runner:
                 done = Call(name, payload["arguments"], payload["output"], call.get("id", ""))
                 rounds.setdefault(step["round"], []).append(done)
         return tuple(tuple(rounds[number]) for number in sorted(rounds))
+
+
+def _unwritten(fault: StoreError) -> Error:
+    return {"code": "store_failed", "message": f"{fault}\nWhat the run had written is kept; ask again."}
 
 
 def _loop_here() -> asyncio.AbstractEventLoop | None:

@@ -30,6 +30,8 @@ from dashnb.protocol.lifecycle import ACTIVE_RUN_STATUSES, is_final
 from dashnb.protocol.requests import ListQuery
 
 Record = dict[str, Any]
+# The position of what is told to readers and not kept.
+NOT_KEPT = 0
 
 USAGE = Usage("The database", "name another one with DASHNB_DATABASE")
 
@@ -42,7 +44,7 @@ class LoggedEvent:
 
     Attributes:
         run_id: The run.
-        seq: Position in the run's log, from 1, without gaps.
+        seq: Position in the run's log, from 1, without gaps; `NOT_KEPT` if it is told and not kept.
         name: The event's name; ``done`` ends a stream.
         data: The event's data, as it goes over the wire.
     """
@@ -53,9 +55,14 @@ class LoggedEvent:
     data: str
 
     @property
+    def is_kept(self) -> bool:
+        """Whether it is in the log."""
+        return self.seq != NOT_KEPT
+
+    @property
     def id(self) -> str:
-        """What a reader hands back to go on behind this event."""
-        return f"{self.run_id}:{self.seq}"
+        """What a reader hands back to go on behind this event; ``""`` if it has no place of its own."""
+        return f"{self.run_id}:{self.seq}" if self.is_kept else ""
 
 
 class RunEnded(LookupError):
