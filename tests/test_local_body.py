@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import urllib.parse
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashnb.errors import BadRequestError
-from dashnb.local.body import MOST_DEPTH, SMALL_BYTES, read_json
+from dashnb.local.body import MOST_DEPTH, MOST_VALUES, SMALL_BYTES, read_json, undisturbed
 from dashnb.local.models.engine import TextPiece
 from dashnb.protocol.requests import COUNT_LIMIT
 from scripted import Api, Script, serving
@@ -208,6 +209,27 @@ def test_a_body_has_so_many_levels_and_no_more(*, lists: bool) -> None:
     assert read_json(nested(MOST_DEPTH, lists=lists).encode())
     with pytest.raises(BadRequestError, match=f"nested more than {MOST_DEPTH} levels"):
         read_json(nested(MOST_DEPTH + 1, lists=lists).encode())
+
+
+def test_a_body_has_so_many_values_and_no_more() -> None:
+    assert len(read_json(b"[" + b"0," * (MOST_VALUES - 1) + b"0]")) == MOST_VALUES
+    for content in (b"[" + b"[]," * MOST_VALUES + b"0]", b'{"a":[[' + b"0," * MOST_VALUES + b"0]]}"):
+        with pytest.raises(BadRequestError, match=f"more than {MOST_VALUES} values"):
+            read_json(content)
+
+
+@pytest.mark.parametrize("was", [True, False])
+def test_the_collector_of_garbage_waits_while_something_is_made_of_a_large_body(*, was: bool) -> None:
+    try:
+        if not was:
+            gc.disable()
+        with undisturbed(b"{}"):
+            assert gc.isenabled() is was
+        with undisturbed(b" " * (SMALL_BYTES + 1)):
+            assert not gc.isenabled()
+        assert gc.isenabled() is was
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("field", ["top_k", "max_tokens", "max_prompt_tokens"])

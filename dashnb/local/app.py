@@ -23,7 +23,7 @@ from starlette.routing import Route
 from dashnb.characters import in_line
 from dashnb.errors import APIError, StoreError, api_error
 from dashnb.keys import Secret, hidden
-from dashnb.local.body import json_pieces, read_json
+from dashnb.local.body import json_pieces, read_json, undisturbed
 from dashnb.local.endpoints import Endpoints, Follow, Request, not_found
 from dashnb.local.log import EventLog
 from dashnb.local.workers import Do, at_once
@@ -117,7 +117,8 @@ class _Answerer:
         handle = self._endpoints.table[operation.name]
 
         def work(http: HttpRequest, content: bytes, on_loop: OnLoop, request_id: str) -> Follow | list[bytes]:
-            answer = handle(_read(operation, http, content, on_loop, request_id))
+            with undisturbed(content):
+                answer = handle(_read(operation, http, content, on_loop, request_id))
             return answer if isinstance(answer, Follow) else json_pieces({**answer, "request_id": request_id})
 
         return self._answering(work, reads=operation.body is not None)

@@ -6,16 +6,20 @@ which would keep the other threads of the process, and with them the loop, waiti
 
 from __future__ import annotations
 
+import gc
 import json
 import json.scanner
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dashnb.errors import APIError, api_error
 
 # Deeper than any tool's schema; what is kept and sent again bears a little more than twice that.
 MOST_DEPTH = 100
+# More than messages of 8 MB have.
+MOST_VALUES = 1_000_000
 # What C code reads within a few milliseconds.
 SMALL_BYTES = 64 * 2**10
 
@@ -27,7 +31,7 @@ def read_json(content: bytes) -> Any:
     {'model': 'qwen-max'}
 
     Raises:
-        BadRequestError: It is not JSON, or is nested more deeply than `MOST_DEPTH`.
+        BadRequestError: It is not JSON, is nested more deeply than `MOST_DEPTH`, or has more than `MOST_VALUES`.
     """
     if not content.strip():
         return {}
@@ -36,9 +40,24 @@ def read_json(content: bytes) -> Any:
         value = json.loads(content, cls=decoder, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise _refused(f"The body is not JSON: {error}") from None
-    if _is_deep(value):
-        raise _refused(f"The body is nested more than {MOST_DEPTH} levels deep.")
+    _measure(value)
     return value
+
+
+@contextmanager
+def undisturbed(content: bytes) -> Iterator[None]:
+    """While something is made of a body; if it is large, without the collector of garbage.
+
+    That would look at the many new objects, and at all others, again and again, and keep every thread waiting.
+    """
+    if len(content) <= SMALL_BYTES or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def json_pieces(value: Any) -> list[bytes]:
@@ -80,14 +99,18 @@ def _finite(text: str) -> float:
     return value
 
 
-def _is_deep(value: Any) -> bool:
-    """Whether a value has more levels than allowed, level by level as recursion has a limit of its own."""
-    level = [value]
+def _measure(value: Any) -> None:
+    """Refuse a value with too many levels or parts, level by level as recursion has a limit of its own."""
+    level, count = [value], 0
     for _ in range(MOST_DEPTH):
-        level = [part for whole in level for part in _parts(whole) if isinstance(part, (dict, list))]
+        parts = [part for whole in level for part in _parts(whole)]
+        count += len(parts)
+        if count > MOST_VALUES:
+            raise _refused(f"The body has more than {MOST_VALUES} values.")
+        level = [part for part in parts if isinstance(part, (dict, list))]
         if not level:
-            return False
-    return True
+            return
+    raise _refused(f"The body is nested more than {MOST_DEPTH} levels deep.")
 
 
 def _parts(value: Any) -> Any:
