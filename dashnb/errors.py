@@ -248,7 +248,13 @@ class WaitTimeout(DashnbError):
 
 
 class StoreError(DashnbError):
-    """The database of the embedded API or of the ledger cannot be used; it is left as it was."""
+    """The database of the embedded API or of the ledger cannot be used; it is left as it was.
+
+    Attributes:
+        passes: True if nothing is wrong with it: another process is writing, and will be done.
+    """
+
+    passes = False
 
 
 def bare(error: E) -> E:

@@ -80,7 +80,9 @@ def failure(path: str | None, usage: Usage, error: BaseException) -> StoreError:
     cause = cause_of(error)
     if path is None:
         return usage.unusable("in memory", _line(cause))
-    return usage.unusable(path, *(_by_exception(path, cause) or _by_check(path, cause)))
+    told = usage.unusable(path, *(_by_exception(path, cause) or _by_check(path, cause)))
+    told.passes = _code(cause) & 0xFF in _BUSY
+    return told
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -147,6 +149,7 @@ def _damage(path: str, *, steps: int = CHECK_STEPS) -> str | None:
     return None if text == "ok" else text.replace("*** in database main ***", "").strip().partition("\n")[0]
 
 
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 
 
@@ -162,7 +165,7 @@ def _by_exception(path: str, cause: BaseException) -> tuple[str, str] | None:
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
         return "it was moved or deleted while it was in use", "put it back and connect again"
     match code & 0xFF:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+        case code if code in _BUSY:
             return "it is locked. Another process has been writing for too long", "try again when that is done"
         case sqlite3.SQLITE_FULL:
             return "the disk is full", "make room on the disk and try again"

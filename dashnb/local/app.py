@@ -200,7 +200,8 @@ class _Answerer:
 
 
 def _unavailable(error: StoreError) -> APIError:
-    return api_error(503, code="DatabaseUnavailable", message=str(error))
+    # Only what passes by itself has a status with which clients try again.
+    return api_error(503 if error.passes else 507, code="DatabaseUnavailable", message=str(error))
 
 
 async def _each(pieces: list[bytes]) -> AsyncIterator[bytes]:

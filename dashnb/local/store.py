@@ -274,7 +274,7 @@ class Change:
         """The records that a selection of whole rows finds."""
         rows = self._connection.execute(select).all()
         try:
-            return [_record(row) for row in rows]
+            return [_Kept(_record(row), self._failure) for row in rows]
         except (TypeError, ValueError) as error:
             raise self._failure(error) from error
 
@@ -433,6 +433,17 @@ def _select(rows: sa.Table, parents: dict[str, str]) -> sa.Select[Any]:
 def _columns(rows: sa.Table, record: Record) -> dict[str, Any]:
     own = {column.name: record[column.name] for column in rows.c if column.name in record}
     return {**own, "data": {name: value for name, value in record.items() if name not in own}}
+
+
+class _Kept(Record):
+    """A record as it was read: whoever misses a field of it is told that the database is damaged."""
+
+    def __init__(self, record: Record, failure: Failure) -> None:
+        super().__init__(record)
+        self._failure = failure
+
+    def __missing__(self, name: str) -> Any:
+        raise self._failure(ValueError(f"the record {self['id'][:80]!r} has no {name}"))
 
 
 def _record(row: sa.Row[Any]) -> Record:
