@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import http.server
 import json
 import logging
@@ -11,6 +12,7 @@ import stat
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -295,3 +297,36 @@ def test_a_schema_is_a_json_object(tmp_path: Path) -> None:
     for name, said in (("bad.json", "no JSON object"), ("missing.json", "cannot be read")):
         with pytest.raises(InvalidArgument, match=said):
             read_schema(tmp_path / name)
+
+
+# Answers that are more than they seem
+
+
+def zeros() -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize(
+    ("encoding", "body", "said"),
+    [
+        ("gzip", zeros(), "too large: more than 1,000 bytes"),
+        ("gzip, gzip", gzip.compress(zeros(), 9), "too large: more than 1,000 bytes"),
+        ("br", b"x", "packed as 'br'"),
+        ("gzip", b"no gzip", "not packed as it says"),
+    ],
+)
+def test_an_answer_is_unpacked_up_to_its_limit_only(
+    shop: Shop, encoding: str, body: bytes, said: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shop, "answer", lambda *_: (status, body, {"Content-Encoding": encoding}))
+    with pytest.raises(PluginError, match=said):
+        call(f"{shop.url}/stock")
+    assert shop.asked[0][1]["accept-encoding"] == "identity"
+
+
+def test_an_answer_that_is_packed_without_being_asked_to_is_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = gzip.compress(b'{"stock": 7}')
+    monkeypatch.setattr(shop, "answer", lambda *_: (200, packed, {"Content-Encoding": "gzip"}))
+    assert call(f"{shop.url}/stock") == '{"stock": 7}'

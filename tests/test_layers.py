@@ -21,6 +21,7 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "core", "
 BELOW: dict[str, set[str]] = {
     "characters": set(),
     "credentials": set(),
+    "intake": set(),
     "errors": {"characters", "credentials"},
     "keys": {"credentials", "errors"},
     "bearer": {"credentials", "keys"},
@@ -28,8 +29,8 @@ BELOW: dict[str, set[str]] = {
     "settings": {"keys", "credentials", "errors"},
     "database": {"errors"},
     "protocol": {"errors"},
-    "client": {"protocol", "database", "keys", "bearer", "credentials", "errors", "settings"},
-    "local": {"protocol", "database", "keys", "bearer", "credentials", "errors", "settings", "characters"},
+    "client": {"protocol", "database", "intake", "keys", "bearer", "credentials", "errors", "settings"},
+    "local": {"protocol", "database", "intake", "keys", "bearer", "credentials", "errors", "settings", "characters"},
     "history": {"protocol", "database", "prices", "errors", "settings", "characters", "credentials"},
     "view": {"protocol", "history", "prices", "errors", "characters"},
     "session": {

@@ -32,6 +32,7 @@ from dashnb.client.runs import AsyncRuns, Runs
 from dashnb.client.stream import AsyncRunStream, Clock, RunStream
 from dashnb.credentials import MASK, Address, redacted
 from dashnb.errors import ConfigurationError, InvalidArgument, ProtocolError, bare
+from dashnb.intake import UNPACKED, async_hooks, hooks
 from dashnb.keys import Secret, hidden, known, reveal
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
@@ -91,7 +92,7 @@ class _Endpoint:
 
     def _next_delay(self, call: Call[T], attempt: int, outcome: httpx.Response | httpx.RequestError) -> float | None:
         """Seconds before the same call is sent again, or None if it must not be."""
-        if not call.operation.is_read:
+        if not call.operation.is_read or isinstance(outcome, httpx.DecodingError):
             return None
         if isinstance(outcome, httpx.RequestError):
             return self._backoff.delay(attempt)
@@ -135,6 +136,7 @@ def _is_whole(url: str) -> bool:
 
 def _headers(workspace: str | None) -> dict[str, str]:
     headers = {"Accept": "application/json, text/event-stream", "User-Agent": f"dashnb/{__version__}"}
+    headers.update(UNPACKED)
     if workspace:
         headers["X-DashScope-WorkSpace"] = workspace
     return headers
@@ -197,6 +199,7 @@ class Client(_Endpoint):
             timeout=self._timeout,
             transport=transport,
             trust_env=self._trust_env,
+            event_hooks=hooks(),
         )
         self.assistants = Assistants(self)
         self.threads = Threads(self)
@@ -291,6 +294,7 @@ class AsyncClient(_Endpoint):
             timeout=self._timeout,
             transport=transport,
             trust_env=self._trust_env,
+            event_hooks=async_hooks(),
         )
         self.assistants = AsyncAssistants(self)
         self.threads = AsyncThreads(self)

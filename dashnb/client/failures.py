@@ -121,6 +121,11 @@ def unreachable(error: httpx.RequestError, base_url: str) -> ConnectionFailed:
             f"{where} did not answer in time ({type(error).__name__}).\n"
             "Try again, allow more time with timeout=SECONDS, or connect local to work without a network."
         )
+    if isinstance(error, httpx.DecodingError):
+        return ConnectionFailed(
+            f"{where} sent an answer that is not taken: {short(str(error))}.\n"
+            "Check the base URL, and any proxy before it; of a long list, ask for less at once with limit=…."
+        )
     what = "cannot be reached" if isinstance(error, (httpx.ConnectError, httpx.ProxyError)) else "gave no whole answer"
     return ConnectionFailed(
         f"{where} {what}: {short(str(error)) or type(error).__name__}\n"

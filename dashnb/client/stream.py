@@ -114,10 +114,14 @@ class Reader:
         """The events that a chunk completes, each already in the state.
 
         Raises:
-            StreamError: The server sent an ``error`` event.
+            StreamError: The server sent an ``error`` event, or one without an end.
             ProtocolError: An event is malformed.
         """
-        for sent in self._decoder.feed(chunk):
+        try:
+            complete = self._decoder.feed(chunk)
+        except ProtocolError as error:
+            raise self.broken(str(error).rstrip(".")) from error
+        for sent in complete:
             if (event := self._take(sent)) is not None:
                 yield event
 
@@ -133,7 +137,7 @@ class Reader:
             raise failure
         if not self._tries:
             self._break = failure
-        is_lasting = isinstance(failure, ProtocolError) or (
+        is_lasting = isinstance(failure, (ProtocolError, httpx.DecodingError)) or (
             isinstance(failure, APIError) and failure.status_code not in RETRIED_STATUSES
         )
         if self.done or is_lasting or not self._opened or self._seq is None or not self.thread_id:

@@ -16,6 +16,9 @@ import codecs
 import re
 from dataclasses import dataclass
 
+from dashnb.errors import ProtocolError
+
+MOST_EVENT = 16 << 20  # characters of one event
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -40,9 +43,15 @@ class Decoder:
     []
     >>> decoder.feed(b"NE]\\n\\n")
     [ServerSentEvent(event='done', data='[DONE]', id='')]
+
+    Args:
+        most: How many characters of an event are kept while its end is waited for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_EVENT) -> None:
+        self._most = most
+        self._kept = 0  # characters of the event that has not ended
+        self._begun = 0  # and of its line that has not ended
         self._text = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
         self._line: list[str] = []
         self._after_cr = False
@@ -51,7 +60,13 @@ class Decoder:
         self._id = ""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that this chunk completes, in order."""
+        """The events that this chunk completes, in order.
+
+        Raises:
+            ProtocolError: The event that earlier chunks began is too long already.
+        """
+        if self._kept + self._begun > self._most:
+            raise ProtocolError(f"An event of the stream has more than {self._most:,} characters.")
         return self._read(self._text.decode(chunk))
 
     def flush(self) -> ServerSentEvent | None:
@@ -72,11 +87,13 @@ class Decoder:
                 return []
         first, *rest = _LINE_END.split(text)
         self._line.append(first)
+        self._begun += len(first)
         if not rest:
             return []
         self._after_cr = text.endswith("\r")
         lines = ["".join(self._line), *rest[:-1]]
         self._line = [rest[-1]]
+        self._begun = len(rest[-1])
         return [event for line in lines if (event := self._take_line(line)) is not None]
 
     def _take_line(self, line: str) -> ServerSentEvent | None:
@@ -88,13 +105,14 @@ class Decoder:
             self._event = value
         elif name == "data":
             self._data.append(value)
+            self._kept += len(value) + 1
         elif name == "id" and "\0" not in value:
             self._id = value
         return None
 
     def _dispatch(self) -> ServerSentEvent | None:
         data, name = self._data, self._event or "message"
-        self._data, self._event = [], ""
+        self._data, self._event, self._kept = [], "", 0
         return ServerSentEvent(name, "\n".join(data), self._id) if data else None
 
 

@@ -21,6 +21,7 @@ from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.client import monotonic_ms
 from dashnb.database import beginning
 from dashnb.errors import ConfigurationError
+from dashnb.intake import UNPACKED, bounded
 from dashnb.keys import Secret
 from dashnb.protocol.operations import ENGINE_HEADER
 
@@ -214,7 +215,7 @@ text/event-stream", "content-type": "application/json"}, "json": {}}}
         take = self._tape.begin(request, request.read())
         _ask_unpacked(request)
         try:
-            response = self._inner.handle_request(request)
+            response = bounded(self._inner.handle_request(request))
         except httpx.RequestError as error:
             take.broke(error)
             raise
@@ -250,7 +251,7 @@ class AsyncRecordingTransport(httpx.AsyncBaseTransport):
         take = self._tape.begin(request, await request.aread())
         _ask_unpacked(request)
         try:
-            response = await self._inner.handle_async_request(request)
+            response = bounded(await self._inner.handle_async_request(request))
         except httpx.RequestError as error:
             take.broke(error)
             raise
@@ -311,7 +312,7 @@ class _AsyncBody(httpx.AsyncByteStream):
 
 def _ask_unpacked(request: httpx.Request) -> None:
     """In packed bytes, no secret would be found."""
-    request.headers["accept-encoding"] = "identity"
+    request.headers.update(UNPACKED)
 
 
 def _handed_on(response: httpx.Response, body: httpx.SyncByteStream | httpx.AsyncByteStream) -> httpx.Response:

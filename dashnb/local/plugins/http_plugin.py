@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from dashnb.intake import UNPACKED, Limits, async_hooks
 from dashnb.local.plugins import Plugin, PluginError
 from dashnb.local.plugins.arguments import read_arguments
 from dashnb.local.plugins.registry import OwnPlugin
@@ -35,7 +36,7 @@ def http_tool(plugin: OwnPlugin, *, seconds: float = SECONDS, most_bytes: int = 
     Args:
         plugin: The plugin.
         seconds: How long a call may take, from its beginning to its end.
-        most_bytes: How long an answer may be.
+        most_bytes: How long an answer may be, unpacked.
     """
 
     async def call(arguments: str, tool: dict[str, Any]) -> str:
@@ -45,14 +46,17 @@ def http_tool(plugin: OwnPlugin, *, seconds: float = SECONDS, most_bytes: int = 
             if name not in given:
                 raise PluginError(f"{plugin.id} needs the argument {name!r}.")
         token = _token(plugin.id, tool)
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **UNPACKED}
         if token:
             headers[AUTH_HEADER] = json.dumps({plugin.id: {"user_token": token}})
         try:
-            async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds) as client:
-                text = await _post(client, plugin, json.dumps(given).encode(), headers, token, most_bytes)
+            hooks = async_hooks(Limits(answer=most_bytes, stream=most_bytes, seconds=seconds))
+            async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds, event_hooks=hooks) as client:
+                text = await _post(client, plugin, json.dumps(given).encode(), headers, token)
         except (TimeoutError, httpx.TimeoutException):
             raise PluginError(f"{plugin.id} did not answer within {seconds:g} s.") from None
+        except httpx.DecodingError as error:
+            raise PluginError(f"The answer of {plugin.id} is not taken: {error}.") from None
         except httpx.HTTPError as error:
             reason = _masked(str(error) or type(error).__name__, token)
             # What stands behind the question mark of an address may be a key.
@@ -64,9 +68,7 @@ def http_tool(plugin: OwnPlugin, *, seconds: float = SECONDS, most_bytes: int = 
     return call
 
 
-async def _post(
-    client: httpx.AsyncClient, plugin: OwnPlugin, body: bytes, headers: dict[str, str], token: str, most_bytes: int
-) -> str:
+async def _post(client: httpx.AsyncClient, plugin: OwnPlugin, body: bytes, headers: dict[str, str], token: str) -> str:
     url = httpx.URL(plugin.url)
     for _ in range(MOST_REDIRECTS + 1):
         async with client.stream("POST", url, content=body, headers=headers) as response:
@@ -76,21 +78,12 @@ async def _post(
                     raise PluginError(f"{plugin.id} leads to another address, {target.host}; that is not followed.")
                 url = target
                 continue
-            data = await _read(response, plugin.id, most_bytes)
+            data = await response.aread()
             if not response.is_success:
                 said = _masked(data.decode("utf-8", "replace"), token)
                 raise PluginError(_failure(plugin.id, response.status_code, said))
             return _masked(_text(data, plugin.id), token)
     raise PluginError(f"{plugin.id} leads from one address to the next; {MOST_REDIRECTS} were followed.")
-
-
-async def _read(response: httpx.Response, plugin: str, most_bytes: int) -> bytes:
-    data = bytearray()
-    async for chunk in response.aiter_bytes():
-        data += chunk
-        if len(data) > most_bytes:
-            raise PluginError(f"The answer of {plugin} is too large: more than {most_bytes:,} bytes.")
-    return bytes(data)
 
 
 def _text(data: bytes, plugin: str) -> str:

@@ -13,7 +13,8 @@ import httpx
 
 from dashnb.bearer import Bearer
 from dashnb.credentials import MASK, redacted
-from dashnb.errors import ConfigurationError
+from dashnb.errors import ConfigurationError, ProtocolError
+from dashnb.intake import UNPACKED, Limits, bounded
 from dashnb.keys import Secret, known, reveal
 from dashnb.local.models.engine import EngineError, Piece, Turn
 from dashnb.local.models.openai import failures
@@ -24,6 +25,9 @@ from dashnb.protocol.sse import Decoder
 ATTEMPTS = 3
 FIRST_PAUSE = 0.5
 MOST_MODELS = 8  # named in a message
+# A million tokens; to read a longer JSON text would hold up everybody else's events.
+LIMITS = Limits(answer=4 << 20, stream=64 << 20)
+MOST_EVENT = 1 << 20
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -105,6 +109,8 @@ class OpenAIEngine:
             raise EngineError(self._masked(str(error)), code=error.code) from None
         except httpx.TimeoutException:
             raise failures.timed_out(self.place, self._timeout) from None
+        except (httpx.DecodingError, ProtocolError) as error:
+            raise failures.broken(self.place, f"is not taken: {str(error).rstrip('.')}") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise failures.broken(self.place, self._masked(f"broke off ({error or type(error).__name__})")) from None
         except (AttributeError, TypeError, ValueError) as error:
@@ -116,7 +122,8 @@ class OpenAIEngine:
         """The answer once it begins; attempts are repeated only before its first byte."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                response = await client.send(self._request(client, body), stream=True, auth=self._auth)
+                sent = await client.send(self._request(client, body), stream=True, auth=self._auth)
+                response = bounded(sent, LIMITS)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 failure = failures.no_connection(self.place)
             else:
@@ -134,13 +141,15 @@ class OpenAIEngine:
             f"{self._base_url}/chat/completions",
             # ASCII carries everything that a message may hold, half surrogate pairs too.
             content=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Accept": "text/event-stream"},
+            headers={"Content-Type": "application/json", "Accept": "text/event-stream", **UNPACKED},
             timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
         )
 
     async def _refused(self, client: httpx.AsyncClient, response: httpx.Response, model: str) -> failures.Failure:
         try:
             content = await response.aread()
+        except httpx.DecodingError:
+            content = b""  # then the status alone has to say it
         finally:
             await response.aclose()
         failure = failures.refused(self.place, response, content)
@@ -154,9 +163,15 @@ class OpenAIEngine:
     async def _models(self, client: httpx.AsyncClient) -> list[str]:
         """The models that the server has, for a message; none if it does not say."""
         try:
-            response = await client.get(f"{self._base_url}/models", auth=self._auth, timeout=5.0)
-            return [str(model["id"]) for model in response.json()["data"]] if response.is_success else []
-        except (httpx.HTTPError, KeyError, TypeError, ValueError):
+            request = client.build_request("GET", f"{self._base_url}/models", headers=UNPACKED, timeout=5.0)
+            async with asyncio.timeout(5.0):
+                response = bounded(await client.send(request, stream=True, auth=self._auth), LIMITS)
+                try:
+                    content = await response.aread()
+                finally:
+                    await response.aclose()
+            return [str(model["id"]) for model in json.loads(content)["data"]] if response.is_success else []
+        except (httpx.HTTPError, TimeoutError, KeyError, TypeError, ValueError, RecursionError):
             return []
 
     async def _chunks(self, response: httpx.Response, answer: Answer) -> AsyncGenerator[dict[str, Any], None]:
@@ -167,7 +182,7 @@ class OpenAIEngine:
         if kind == "application/json":
             yield self._chunk((await response.aread()).decode(errors="replace"))
             return
-        decoder = Decoder()
+        decoder = Decoder(MOST_EVENT)
         async for content in response.aiter_bytes():
             for event in decoder.feed(content):
                 if event.data.strip() == "[DONE]":
@@ -185,7 +200,7 @@ class OpenAIEngine:
     def _chunk(self, data: str) -> dict[str, Any]:
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise failures.broken(self.place, f"holds something that is not JSON: {data[:80]}") from None
         if not isinstance(chunk, dict):
             raise failures.broken(self.place, f"holds something that is no chunk: {data[:80]}")
@@ -208,6 +223,6 @@ class OpenAIEngine:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -91,7 +91,7 @@ def refused(place: str, response: httpx.Response, content: bytes) -> Failure:
     """An answer with an error status."""
     try:
         own_code, said = _read(json.loads(content))
-    except ValueError:
+    except (ValueError, RecursionError):
         own_code, said = "", response.reason_phrase
     status = response.status_code
     error = _error(f"The model server at {place} answered HTTP {status}", own_code, said, status)
