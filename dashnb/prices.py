@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from dashnb.errors import ConfigurationError
+from dashnb.files import read_file
 
+MOST_BYTES = 10_000_000  # of a file of prices
 _PER = 1_000_000
 _CLOUDS = ("cloud", "cloud-intl")
 
@@ -164,7 +166,7 @@ def load(file: Path | None = None) -> Prices:
 
 def _read(file: Path) -> dict[tuple[str, str], Price]:
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_file(file, MOST_BYTES).decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"The prices {file} cannot be read: {error}") from error
     places = {place: models for place, models in content.items() if isinstance(models, dict)}

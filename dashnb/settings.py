@@ -21,7 +21,10 @@ from typing import Literal
 from dashnb import keys
 from dashnb.credentials import MASK, Address, redacted
 from dashnb.errors import ConfigurationError
+from dashnb.files import read_file
 from dashnb.keys import Secret
+
+_MOST_BYTES = 10_000_000  # of a config file
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,7 +400,7 @@ def _content(setting: Setting, text: Secret | str | None) -> Secret | str | None
 
 def _read_file(path: Path) -> dict[str, str]:
     try:
-        content = path.read_text(encoding="utf-8")
+        content = read_file(path, _MOST_BYTES).decode("utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -12,10 +12,12 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from dashnb.errors import AnswerMismatch
+from dashnb.files import read_file
 from dashnb.magics.arguments import near
 from dashnb.magics.variables import names_in
 from dashnb.protocol.state import RunState
 
+MOST_BYTES = 10_000_000  # of a schema in a file
 MOST_PLACES = 5  # where an answer does not fit
 _WIDTH = 160  # characters of one such place
 _FENCE = re.compile(r"^ {0,3}```[^\n`]*\n(.*?)^ {0,3}```", re.DOTALL | re.MULTILINE)
@@ -155,7 +157,7 @@ def _outside(schema: Any) -> Iterator[str]:
 
 def _read_file(path: Path) -> Any:
     try:
-        schema = json.loads(path.read_text(encoding="utf-8"))
+        schema = json.loads(read_file(path, MOST_BYTES))
     except OSError as error:
         raise UsageError(f"the schema {path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:

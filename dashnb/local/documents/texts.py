@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
+from dashnb.characters import in_line
 from dashnb.errors import InvalidArgument
+from dashnb.files import read_file
 
 MOST_BYTES = 10_000_000
 KINDS: dict[str, str] = {
@@ -48,47 +50,51 @@ class Text:
     kind: str
 
 
-def read_text(path: Path) -> Text:
+def read_text(path: Path, *, inside: Path | None = None) -> Text:
     """The text of a file.
 
+    Args:
+        path: The file, or a link to it.
+        inside: The folder that it must be in, links followed; anywhere if None.
+
     Raises:
-        InvalidArgument: The type is not known, the file is too large, cannot be read, or holds no text.
+        InvalidArgument: The type is not known, it is no regular file, is too large, is not in that folder,
+            cannot be read, or holds no text.
     """
+    shown = in_line(str(path))
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
-        raise InvalidArgument(f"{path} is of no type that can be read; there are: {', '.join(KINDS)}.")
+        raise InvalidArgument(f"{shown} is of no type that can be read; there are: {', '.join(KINDS)}.")
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise InvalidArgument(f"{path} is too large: {size / 1e6:.1f} MB, at most {MOST_BYTES / 1e6:.0f} MB.")
-        text = _decode(path.read_bytes(), path)
+        data = read_file(path, MOST_BYTES, inside=inside)
     except OSError as error:
-        raise InvalidArgument(f"{path} cannot be read: {error.strerror or error}.") from error
-    title = path.stem
+        raise InvalidArgument(f"{shown} cannot be read: {error.strerror or error}.") from error
+    text = _decode(data, shown)
+    title = in_line(path.stem)
     if kind == "notebook":
-        text = _notebook(text, path)
+        text = _notebook(text, shown)
     elif kind == "html":
         named, text = _html(text)
         title = named or title
     if not text.strip():
-        raise InvalidArgument(f"{path} holds no text.")
-    if kind in ("markdown", "notebook", "html") and title == path.stem and (first := _HEADING.search(text)):
+        raise InvalidArgument(f"{shown} holds no text.")
+    if kind in ("markdown", "notebook", "html") and title == in_line(path.stem) and (first := _HEADING.search(text)):
         title = first[1]
     return Text(title, text, kind)
 
 
-def _decode(data: bytes, path: Path) -> str:
+def _decode(data: bytes, shown: str) -> str:
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidArgument(f"{path} is not text in UTF-8; save it as UTF-8.") from None
+        raise InvalidArgument(f"{shown} is not text in UTF-8; save it as UTF-8.") from None
     if "\0" in text:
-        raise InvalidArgument(f"{path} is not text: it has zero bytes.")
+        raise InvalidArgument(f"{shown} is not text: it has zero bytes.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _notebook(text: str, path: Path) -> str:
+def _notebook(text: str, shown: str) -> str:
     import nbformat
 
     try:
@@ -98,7 +104,7 @@ def _notebook(text: str, path: Path) -> str:
             cells = nbformat.reads(text, as_version=4).cells  # type: ignore[no-untyped-call]
     except Exception as error:
         # nbformat raises what json, jsonschema and its own converters raise.
-        raise InvalidArgument(f"{path} is no notebook: {type(error).__name__}.") from error
+        raise InvalidArgument(f"{shown} is no notebook: {type(error).__name__}.") from error
     parts = []
     for cell in cells:
         source = str(cell.get("source", "")).strip()

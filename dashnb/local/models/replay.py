@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from dashnb.errors import ConfigurationError, ProtocolError
+from dashnb.files import read_file
 from dashnb.local.models.engine import CallPiece, EngineError, OutputPiece, Piece, Spent, TextPiece, Turn
 from dashnb.protocol.events import RunEvent
 from dashnb.protocol.objects import MessageDelta, StepDelta
 from dashnb.protocol.recording import parse_recording
 from dashnb.protocol.state import RunState, Step
+
+MOST_BYTES = 100_000_000
 
 
 class ReplayEngine:
@@ -54,7 +57,7 @@ def read_recording(path: Path) -> list[RunEvent]:
         ProtocolError: It is no recording.
     """
     try:
-        content = path.expanduser().read_bytes()
+        content = read_file(path.expanduser(), MOST_BYTES)
     except OSError as error:
         raise ConfigurationError(f"The recording {path} cannot be read: {error.strerror}.") from error
     return parse_recording(content)

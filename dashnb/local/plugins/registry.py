@@ -17,8 +17,10 @@ from typing import Any
 
 from dashnb.credentials import Address
 from dashnb.errors import InvalidArgument, StoreError
+from dashnb.files import read_file
 
 VERSION = 1
+MOST_BYTES = 10_000_000  # of the registry, or of a schema
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
 
@@ -56,7 +58,7 @@ def read_registry(file: Path) -> dict[str, OwnPlugin]:
         StoreError: The file is damaged, or was made by a newer dashnb.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_file(file, MOST_BYTES))
         version, entries = content["version"], content["plugins"]
         if version > VERSION:
             raise StoreError(
@@ -66,7 +68,7 @@ def read_registry(file: Path) -> dict[str, OwnPlugin]:
         known = [OwnPlugin(**entry) for entry in entries]
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is damaged"
         remedy = "Move the file away; it is as it was."
         raise StoreError(f"The plugins in {file} cannot be read: {reason}.\n{remedy}") from None
@@ -118,9 +120,10 @@ def read_schema(file: Path) -> dict[str, Any]:
         InvalidArgument: It cannot be read, or is no JSON object.
     """
     try:
-        schema = json.loads(file.expanduser().read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"The schema {file} cannot be read: {error}.") from error
+        schema = json.loads(read_file(file.expanduser(), MOST_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidArgument(f"The schema {file} cannot be read: {reason}.") from error
     if not isinstance(schema, dict):
         raise InvalidArgument(f"The schema {file} is no JSON object.")
     return schema
