@@ -24,6 +24,7 @@ from weakref import WeakKeyDictionary
 from dashnb.local.plugins import PluginError
 from dashnb.local.plugins.folder import PICTURES, Folder
 from dashnb.local.plugins.kernel import Kernel
+from dashnb.local.plugins.kernel_folder import sweep
 from dashnb.local.plugins.kernel_output import Output
 from dashnb.local.plugins.processes import Limits
 
@@ -69,6 +70,8 @@ class CodeInterpreter:
         code = read_code(arguments)
         _check_installation()
         loop = asyncio.get_running_loop()
+        if loop not in self._pools:
+            await asyncio.to_thread(sweep)  # what a server that was killed has left
         if loop not in self._pools:
             self._pools[loop] = KernelPool(self._limits, self._kernels, self._idle)
         output = await self._pools[loop].run(thread_id, code)

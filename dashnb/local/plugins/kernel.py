@@ -1,7 +1,8 @@
 """One Jupyter kernel in a process of its own: started when it is first needed, limited, and ended for good.
 
 Its sockets are files in a folder that only the user can open; no port is used. A task watches what its
-processes use. All of it belongs to the event loop that made it, and none of it makes that loop wait.
+processes use, and a keeper (kernel_keeper.py) ends them if this process is killed. All of it belongs to the event
+loop that made it, and none of it makes that loop wait.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +24,8 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dashnb.characters import visible
-from dashnb.local.plugins import PluginError
+from dashnb.local.plugins import PluginError, kernel_folder
+from dashnb.local.plugins.kernel_keeper import INTERRUPT
 from dashnb.local.plugins.kernel_output import Output
 from dashnb.local.plugins.processes import Limits, end_all, environment, usage
 
@@ -37,10 +37,10 @@ START_SECONDS = 30.0
 GRACE_SECONDS = 2.0  # for code to end after it was interrupted
 WATCH_SECONDS = 0.1
 WATCH_IDLE_SECONDS = 1.0
-_LONGEST_TEMP = 64  # characters; the address of a socket has room for about a hundred
 _MOST_MESSAGE = 16 << 20  # bytes; the kernel's own cut is far below it
 T = TypeVar("T")
 _CHILD = Path(__file__).with_name("kernel_child.py")
+_KEEPER = Path(__file__).with_name("kernel_keeper.py")
 
 _log = logging.getLogger(__name__)
 
@@ -105,11 +105,16 @@ class Kernel:
         """Kill all processes of the kernel and remove its folder, from any thread."""
         process, folder = self._process, self._folder
         if process is not None:
+            if process.stdin is not None:
+                process.stdin.close()
+            if not sys.platform.startswith("linux"):
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE_SECONDS)  # only the keeper knows what belongs to it
             end_all(process.pid, self._seen)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE_SECONDS)
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            kernel_folder.remove(folder)
 
     async def _run(self, code: str, stop: asyncio.Event) -> Output:
         async with self._lock:
@@ -156,8 +161,9 @@ class Kernel:
     async def _interrupt(self, reading: asyncio.Future[None], output: Output) -> None:
         assert self._process is not None
         limit = f"{self._limits.seconds:g} s"
-        with suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGINT)
+        if self._process.stdin is not None:
+            with suppress(OSError, ValueError):
+                self._process.stdin.write(INTERRUPT)
         await self._first(reading, seconds=GRACE_SECONDS)
         if reading.done() and not self.has_ended:
             output.note(f"Stopped after {limit}, the limit of one call. The variables are kept.")
@@ -196,10 +202,7 @@ class Kernel:
             raise
 
     def _prepare(self) -> KernelConnectionInfo:
-        place = None if len(tempfile.gettempdir()) <= _LONGEST_TEMP else "/tmp"
-        self._folder = Path(tempfile.mkdtemp(prefix="dashnb-", dir=place))  # only the user may look into it
-        for name in ("home", "tmp", "work", "run"):
-            (self._folder / name).mkdir(mode=0o700)
+        self._folder = kernel_folder.make()
         info: KernelConnectionInfo = {
             "transport": "ipc",
             "ip": str(self._folder / "run" / "k"),
@@ -221,13 +224,14 @@ class Kernel:
             for name in ("cpu", "memory", "file", "open_files", "processes", "output", "picture")
         }
         connection_file = self._folder / "run" / "connection.json"
-        # From the loop's own thread: on Linux the kernel ends with the thread that started it.
+        kernel = [sys.executable, "-P", str(_CHILD), str(connection_file), json.dumps(limits)]
         with (self._folder / "run" / "complaints.txt").open("wb") as complaints:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_CHILD), str(connection_file), json.dumps(limits)],
-                cwd=self._folder / "work",
+                [sys.executable, "-I", "-S", str(_KEEPER), str(self._folder), str(os.getpid()), json.dumps(kernel)],
+                cwd="/",
                 env=environment(os.environ, self._folder),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # ours alone, so that it closes when this process ends, however that happens
+                bufsize=0,
                 stdout=subprocess.DEVNULL,
                 stderr=complaints,
                 start_new_session=True,
@@ -269,8 +273,9 @@ class Kernel:
         while process.poll() is None:
             used = await _aside(usage, process.pid)
             self._seen = used.processes
-            if len(used.processes) > limits.processes:
-                message = f"The code had {len(used.processes)} processes, more than the limit of {limits.processes}"
+            count = len(used.processes.keys() - {process.pid})
+            if count > limits.processes:
+                message = f"The code had {count} processes, more than the limit of {limits.processes}"
                 await self.end(PluginError(f"{message}; all were killed.", code="code_interpreter_killed"))
                 return
             if used.memory > limits.memory:

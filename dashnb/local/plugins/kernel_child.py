@@ -15,7 +15,6 @@ from typing import Any
 
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 
 _MOST_SHOWS = 200
 _TYPES = ("text/plain", "image/png")
@@ -28,10 +27,9 @@ def main(connection_file: str, limits: dict[str, int]) -> None:
     alone = _leave_user_namespace() if sys.platform == "linux" else False
     _limit(limits, alone=alone)
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        # Processes that detach themselves become children of this one, where they are found and ended.
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != int(os.environ["JPY_PARENT_PID"]):
+            return  # the keeper was killed before it could be known
     _serve(connection_file, limits["output"], limits["picture"])
 
 

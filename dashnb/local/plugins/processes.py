@@ -47,7 +47,7 @@ class Usage:
     """What a kernel uses.
 
     Attributes:
-        processes: The living ones, the kernel's own included, each with the moment of its start.
+        processes: The living ones, that of the keeper included, each with the moment of its start.
         memory: Bytes that all of them hold.
     """
 
@@ -77,7 +77,6 @@ def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "JPY_PARENT_PID": str(os.getpid()),
         # Each thread of numpy's libraries reserves address space, of which there is a limit.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -86,18 +85,19 @@ def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def usage(root: int, known: Mapping[int, int] | None = None) -> Usage:
-    """The processes below a kernel's and those that share its session; without ``/proc`` just itself.
+    """The processes below a kernel's keeper and those of their sessions; without ``/proc`` just itself.
 
     Args:
-        root: The kernel's process.
-        known: Processes seen before, which are still its own when the kernel's process is gone.
+        root: The keeper's process.
+        known: Processes seen before, which are still its own when the keeper's process is gone.
     """
     if not sys.platform.startswith("linux"):
         return Usage({root: 0}, 0)
+    known = known or {}
     parents: dict[int, int] = {}
+    sessions: dict[int, int] = {}
     starts: dict[int, int] = {}
     memory: dict[int, int] = {}
-    found: set[int] = set()
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -111,26 +111,26 @@ def usage(root: int, known: Mapping[int, int] | None = None) -> Usage:
             continue
         pid = int(entry)
         parents[pid], starts[pid], memory[pid] = int(fields[1]), int(fields[19]), int(fields[21]) * _PAGE
-        if int(fields[3]) == root:
-            found.add(pid)
-    # A number may belong to another process by now.
-    found |= {pid for pid, start in (known or {}).items() if starts.get(pid) == start}
+        sessions[pid] = int(fields[3])
+    # A number may belong to another process by now; that of a session is not given again while it has members.
+    own = {root, *(pid for pid, start in known.items() if starts.get(pid, start) == start)}
+    found = {pid for pid, session in sessions.items() if pid in own or session in own}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return Usage({pid: starts[pid] for pid in found}, sum(memory[pid] for pid in found))
 
 
 def end_all(root: int, known: Mapping[int, int] | None = None, *, seconds: float = 5.0) -> None:
-    """Kill a kernel's process and all below it, however fast they multiply.
+    """Kill a kernel's keeper and all below it, however fast they multiply; but never the process that asks.
 
-    All are stopped first, so that none makes another while one is killed; the kernel goes last, because
+    All are stopped first, so that none makes another while one is killed; the keeper goes last, because
     orphans come to it.
     """
     until = time.monotonic() + seconds
     stopped: set[int] = set()
     quiet = 0
     while time.monotonic() < until and quiet < 4:
-        new = usage(root, known).processes.keys() - stopped
+        new = usage(root, known).processes.keys() - stopped - {os.getpid()}
         for pid in new:
             _send(pid, signal.SIGSTOP)
         stopped |= new
