@@ -27,7 +27,7 @@ from dashnb.local.leases import SteadyClock, steady_ms
 from dashnb.local.log import EventLog
 from dashnb.local.models.engine import Engine
 from dashnb.local.models.pace import PacedEngine
-from dashnb.local.plugins import Plugin, close_plugins
+from dashnb.local.plugins import Plugin, close_plugins, kernel_folder
 from dashnb.local.runner import Runner
 from dashnb.local.store import Store
 from dashnb.local.transport import AsyncLocalTransport, LocalTransport, LoopThread
@@ -144,6 +144,7 @@ class LocalService:
         try:
             with self.store.failures():
                 self.keeper.sweep()  # what a service that was killed has left
+            kernel_folder.sweep()
         except BaseException:
             self.store.close()
             raise

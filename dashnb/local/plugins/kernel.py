@@ -27,7 +27,7 @@ from dashnb.characters import visible
 from dashnb.local.plugins import PluginError, kernel_folder
 from dashnb.local.plugins.kernel_keeper import INTERRUPT
 from dashnb.local.plugins.kernel_output import Output
-from dashnb.local.plugins.processes import Limits, end_all, environment, usage
+from dashnb.local.plugins.processes import Limits, end_all, environment, living_in, usage
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -110,7 +110,8 @@ class Kernel:
             if not sys.platform.startswith("linux"):
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(GRACE_SECONDS)  # only the keeper knows what belongs to it
-            end_all(process.pid, self._seen)
+            # Code may have killed the keeper; what it left has the folder in its environment.
+            end_all(process.pid, {**self._seen, **(living_in(folder) if folder is not None else {})})
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE_SECONDS)
         if folder is not None:

@@ -13,6 +13,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from dashnb.local.plugins.processes import end_all, living_in
+
 PREFIX = "dashnb-"
 PARTS = ("home", "tmp", "work", "run")
 _OWNER = "owner"
@@ -46,12 +48,17 @@ def remove(folder: Path) -> None:
 
 
 def sweep() -> list[Path]:
-    """Remove the folders whose owners are dead; those that were removed. What is not ours stays as it is."""
+    """Remove the folders whose owners are dead, and end what still lives in them; the folders that were removed.
+
+    What is not ours stays as it is.
+    """
     swept = []
     for place in dict.fromkeys((tempfile.gettempdir(), _SHORT)):
         with suppress(OSError), os.scandir(place) as entries:
             for entry in entries:
                 if entry.name.startswith(PREFIX) and _is_left(Path(entry.path)):
+                    if living := living_in(Path(entry.path)):
+                        end_all(min(living), living)
                     remove(Path(entry.path))
                     swept.append(Path(entry.path))
     return swept

@@ -120,6 +120,21 @@ def usage(root: int, known: Mapping[int, int] | None = None) -> Usage:
     return Usage({pid: starts[pid] for pid in found}, sum(memory[pid] for pid in found))
 
 
+def living_in(folder: Path) -> dict[int, int]:
+    """The processes that were given the `environment` of a folder, each with the moment of its start."""
+    if not sys.platform.startswith("linux"):
+        return {}
+    mark = b"\0TMPDIR=" + os.fsencode(folder / "tmp") + b"\0"
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError, ValueError), open(f"/proc/{entry}/environ", "rb") as file:
+                if mark in b"\0" + file.read() + b"\0":
+                    stat = Path(f"/proc/{entry}/stat").read_bytes()
+                    found[int(entry)] = int(stat.rpartition(b")")[2].split()[19])
+    return found
+
+
 def end_all(root: int, known: Mapping[int, int] | None = None, *, seconds: float = 5.0) -> None:
     """Kill a kernel's keeper and all below it, however fast they multiply; but never the process that asks.
 
