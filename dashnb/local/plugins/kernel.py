@@ -8,6 +8,7 @@ loop that made it, and none of it makes that loop wait.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 import logging
@@ -272,7 +273,7 @@ class Kernel:
         assert self._process is not None
         process, limits = self._process, self._limits
         while process.poll() is None:
-            used = await _aside(usage, process.pid)
+            used = await _aside(functools.partial(usage, process.pid, folder=self._folder))
             self._seen = used.processes
             count = len(used.processes.keys() - {process.pid})
             if count > limits.processes:

@@ -13,7 +13,10 @@ import signal
 import sys
 from typing import Any
 
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWIPC = 0x08000000
 _CLONE_NEWUSER = 0x10000000
+_MS_NOSUID, _MS_NODEV, _MS_REC, _MS_SLAVE = 0x2, 0x4, 0x4000, 0x80000
 _PR_SET_PDEATHSIG = 1
 
 _MOST_SHOWS = 200
@@ -24,7 +27,7 @@ _NEVER = ("comm_open", "comm_msg", "comm_close", "execute_input")
 
 def main(connection_file: str, limits: dict[str, int]) -> None:
     """Serve the connection until killed."""
-    alone = _leave_user_namespace() if sys.platform == "linux" else False
+    alone = _leave_namespaces(limits["memory"]) if sys.platform == "linux" else False
     _limit(limits, alone=alone)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -33,14 +36,17 @@ def main(connection_file: str, limits: dict[str, int]) -> None:
     _serve(connection_file, limits["output"], limits["picture"])
 
 
-def _leave_user_namespace() -> bool:
+def _leave_namespaces(memory: int) -> bool:
     """Enter a user namespace of its own, where the system allows it.
 
     Without rights in the server's namespace, a process cannot read the server's memory or environment,
-    although it belongs to the same user; and processes are counted by themselves.
+    although it belongs to the same user; and processes are counted by themselves. Shared memory is its own
+    too: it can be counted, and goes with the last process.
     """
     user, group = os.getuid(), os.getgid()
-    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER) != 0:
+    libc = ctypes.CDLL(None, use_errno=True)
+    shares_memory = libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWIPC) != 0
+    if shares_memory and libc.unshare(_CLONE_NEWUSER) != 0:
         return False
     try:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
@@ -48,7 +54,21 @@ def _leave_user_namespace() -> bool:
                 file.write(text)
     except OSError:
         pass  # then the user has no name in here, but the same rights
+    if not shares_memory:
+        _limit_shared_memory(libc, memory // 2)
     return True
+
+
+def _limit_shared_memory(libc: ctypes.CDLL, most: int) -> None:
+    """Give this namespace a ``/dev/shm`` of its own; segments of System V cannot be counted, so there are few."""
+    try:
+        with open("/proc/sys/kernel/shmall", "w", encoding="ascii") as file:
+            file.write(str(most // 4 // os.sysconf("SC_PAGE_SIZE")))
+    except OSError:
+        pass  # in older systems this is for the administrator alone
+    if libc.mount(b"none", b"/", None, _MS_REC | _MS_SLAVE, None) == 0:
+        options = f"size={most},mode=1777".encode()
+        libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", _MS_NOSUID | _MS_NODEV, options)
 
 
 def _limit(limits: dict[str, int], *, alone: bool) -> None:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dashnb.local.plugins.memory import held
+
 # What a kernel gets to know of the environment: where programs and packages are, and the language.
 _ALLOWED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH")
 _MB = 1 << 20
@@ -48,7 +50,7 @@ class Usage:
 
     Attributes:
         processes: The living ones, that of the keeper included, each with the moment of its start.
-        memory: Bytes that all of them hold.
+        memory: Bytes that all of them hold, shared memory and files in memory included.
     """
 
     processes: dict[int, int]
@@ -84,20 +86,26 @@ def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
     }
 
 
-def usage(root: int, known: Mapping[int, int] | None = None) -> Usage:
+def usage(root: int, known: Mapping[int, int] | None = None, *, folder: Path | None = None) -> Usage:
     """The processes below a kernel's keeper and those of their sessions; without ``/proc`` just itself.
 
     Args:
         root: The keeper's process.
         known: Processes seen before, which are still its own when the keeper's process is gone.
+        folder: Where they keep files; what is memory of it counts, see `held`.
     """
+    own = living(root, known)
+    return Usage(own, held(own, folder) if sys.platform.startswith("linux") else 0)
+
+
+def living(root: int, known: Mapping[int, int] | None = None) -> dict[int, int]:
+    """The processes of a `usage`, each with the moment of its start."""
     if not sys.platform.startswith("linux"):
-        return Usage({root: 0}, 0)
+        return {root: 0}
     known = known or {}
     parents: dict[int, int] = {}
     sessions: dict[int, int] = {}
     starts: dict[int, int] = {}
-    memory: dict[int, int] = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -110,14 +118,13 @@ def usage(root: int, known: Mapping[int, int] | None = None) -> Usage:
         if len(fields) < 22 or fields[0] in (b"Z", b"X"):
             continue
         pid = int(entry)
-        parents[pid], starts[pid], memory[pid] = int(fields[1]), int(fields[19]), int(fields[21]) * _PAGE
-        sessions[pid] = int(fields[3])
+        parents[pid], sessions[pid], starts[pid] = int(fields[1]), int(fields[3]), int(fields[19])
     # A number may belong to another process by now; that of a session is not given again while it has members.
     own = {root, *(pid for pid, start in known.items() if starts.get(pid, start) == start)}
     found = {pid for pid, session in sessions.items() if pid in own or session in own}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
-    return Usage({pid: starts[pid] for pid in found}, sum(memory[pid] for pid in found))
+    return {pid: starts[pid] for pid in found}
 
 
 def living_in(folder: Path) -> dict[int, int]:
@@ -145,7 +152,7 @@ def end_all(root: int, known: Mapping[int, int] | None = None, *, seconds: float
     stopped: set[int] = set()
     quiet = 0
     while time.monotonic() < until and quiet < 4:
-        new = usage(root, known).processes.keys() - stopped - {os.getpid()}
+        new = living(root, known).keys() - stopped - {os.getpid()}
         for pid in new:
             _send(pid, signal.SIGSTOP)
         stopped |= new
@@ -163,6 +170,3 @@ def end_all(root: int, known: Mapping[int, int] | None = None, *, seconds: float
 def _send(pid: int, number: signal.Signals) -> None:
     with suppress(OSError):
         os.kill(pid, number)
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
