@@ -357,6 +357,7 @@ def test_memory_is_limited_for_one_process_and_for_all_together() -> None:
         "'x' * 100_000_000",
         "import sys\nsys.stderr.write('x' * 100_000_000)\nNone",
         "import os\nfor _ in range(100): os.write(1, b'x' * 1_000_000)\nNone",
+        "import os\nfor _ in range(100): os.write(2, b'x' * 1_000_000)\nNone",
         "raise ValueError('x' * 100_000_000)",
     ],
 )
@@ -384,6 +385,92 @@ def test_a_kernel_that_ends_by_itself_fails_the_step() -> None:
     (failed,) = of(events, "thread.run.failed")
     assert failed["last_error"]["code"] == "code_interpreter_killed"
     assert "exit code 3" in failed["last_error"]["message"]
+
+
+# What is no text
+
+
+REPLACED = "[Characters that are no text were replaced.]"
+
+
+def test_a_kernel_tells_only_what_a_message_can_carry() -> None:
+    cut = Cut(1000, 1000)
+    half = "a\ud800b"
+    messages: list[tuple[str, dict[str, Any]]] = [
+        ("stream", {"name": "stdout", "text": half}),
+        ("execute_result", {"data": {"text/plain": half, "image/png": half, "text/html": half}, "metadata": {half: 1}}),
+        ("display_data", {"data": {"text/plain": 5, "image/png": b"x"}, "metadata": {}, "transient": {half: half}}),
+        ("error", {"ename": half, "evalue": half, "traceback": [half]}),
+        ("execute_reply", {"status": "error", "ename": half, "evalue": half, "traceback": [half]}),
+    ]
+    for kind, content in messages:
+        sent = cut.content(kind, content)
+        json.dumps(sent, ensure_ascii=False).encode()
+        assert sent.get("replaced", False) == (kind != "display_data")
+    whole = {"name": "stdout", "text": "百炼 😀 é \x07\n"}
+    assert cut.content("stream", whole) == whole
+    assert cut.content("stream", {"text": "\ud83d\ude00\0"})["text"] == "😀\ufffd"
+
+
+def test_what_was_replaced_is_said_once() -> None:
+    output = Output(100)
+    for _ in range(3):
+        output.take("stream", {"text": "\ufffd", "replaced": True})
+    assert output.text() == f"\ufffd\ufffd\ufffd\n{REPLACED}"
+
+
+@pytest.mark.slow
+def test_whatever_code_prints_the_rest_of_its_output_is_kept() -> None:
+    told = {
+        "print('a\\ud800b')\nprint('after')": f"a\ufffdb\nafter\n{REPLACED}",
+        "print('a\\0b')": f"a\ufffdb\n{REPLACED}",
+        "print('\\ud83d\\ude00')": f"😀\n{REPLACED}",
+        "import sys\nfor part in (b'\\xff caf\\xc3', b'\\xa9'): sys.stdout.buffer.write(part)": "\ufffd café",
+        "import os\nos.write(1, b'\\xff one\\n')\nNone": "\ufffd one",
+        "import subprocess\nsubprocess.run(['printf', '\\\\377'])\nNone": "\ufffd",
+        "display({'text/plain': 5}, raw=True)": "5",
+        "import sys\nprint('one')\nsys.stdout = sys.stderr = None": "one",
+        "print('two')": "two",
+        "import os\nprint('three')\nos.close(1), os.close(2), os.close(0)\nNone": "three",
+        "print('four')": "four",
+        "exit()": "",
+        "quit()": "",
+        "x = 7": "",
+        "import time; time.sleep(0.5); print(x)": "7",
+    }
+    endings = {
+        "raise ValueError('\\ud800')": f"ValueError: \ufffd\n{REPLACED}",
+        "import sys\nprint('five')\nsys.exit(3)": "SystemExit: 3",
+        "raise KeyboardInterrupt": "KeyboardInterrupt",
+        "raise BaseException('six')": "BaseException: six",
+        "class R:\n    def __repr__(self): raise RuntimeError('seven')\nR()": "RuntimeError: seven",
+        "class E(Exception):\n    def __str__(self): raise RuntimeError('eight')\nraise E()": "RuntimeError: eight",
+        "def f(): f()\nf()": "RecursionError: maximum recursion depth exceeded",
+        "print(x)": "7",
+    }
+
+    async def main() -> None:
+        async with interpreter() as run:
+            for code, output in told.items():
+                assert await run(code) == output, code
+            for code, ending in endings.items():
+                assert (await run(code)).endswith(ending), code
+
+    asyncio.run(main())
+
+
+@pytest.mark.slow
+def test_a_value_whose_repr_does_not_end_is_interrupted() -> None:
+    code = "import time\nclass R:\n    def __repr__(self): time.sleep(60)\nprint('begun')\nR()"
+
+    async def main() -> None:
+        async with interpreter(limits=Limits(seconds=1)) as run:
+            text = await run(code)
+            assert text.startswith("begun")
+            assert "Stopped after 1 s" in text
+            assert await run("print('on')") == "on"
+
+    asyncio.run(main())
 
 
 # What code sees

@@ -38,6 +38,7 @@ START_SECONDS = 30.0
 GRACE_SECONDS = 2.0  # for code to end after it was interrupted
 WATCH_SECONDS = 0.1
 WATCH_IDLE_SECONDS = 1.0
+_MOST_COMPLAINTS = 8192  # bytes, of which the last line is shown
 _MOST_MESSAGE = 16 << 20  # bytes; the kernel's own cut is far below it
 T = TypeVar("T")
 _CHILD = Path(__file__).with_name("kernel_child.py")
@@ -305,7 +306,9 @@ class Kernel:
         if self._folder is None:
             return ""
         with suppress(OSError):
-            text = (self._folder / "run" / "complaints.txt").read_text("utf-8", "replace").strip()
+            with (self._folder / "run" / "complaints.txt").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_COMPLAINTS))
+                text = file.read(_MOST_COMPLAINTS).decode("utf-8", "replace").strip()
             _log.warning("a kernel ended: %s", visible(text[-4000:]))
             return f" ({text.splitlines()[-1][-200:]})" if text else ""
         return ""

@@ -6,11 +6,17 @@ nothing in it. Limits are set before anything else is imported, and cannot be ra
 
 from __future__ import annotations
 
+import codecs
 import ctypes
+import io
 import json
 import os
+import re
 import signal
 import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 _CLONE_NEWNS = 0x00020000
@@ -23,6 +29,7 @@ _MOST_SHOWS = 200
 _TYPES = ("text/plain", "image/png")
 _SHOWS = ("execute_result", "display_data", "update_display_data")
 _NEVER = ("comm_open", "comm_msg", "comm_close", "execute_input")
+_UNSHOWN = re.compile("[\0\ud800-\udfff]")
 
 
 def main(connection_file: str, limits: dict[str, int]) -> None:
@@ -121,7 +128,15 @@ class Cut:
         return kind not in _NEVER and (kind not in _SHOWS or self._shows >= 0)
 
     def content(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
-        """The content of a message, with what may still be told."""
+        """The content of a message, with what may still be told, in characters that a message can carry.
+
+        Where others were replaced, it says so: ``"replaced": True``.
+        """
+        kept = self._kept(kind, content)
+        sent = shown(kept)
+        return sent if sent == kept else {**sent, "replaced": True}
+
+    def _kept(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
         if kind == "stream":
             return {**content, "text": self._text(content["text"])}
         if kind in _SHOWS:
@@ -129,7 +144,7 @@ class Cut:
             if self._shows < 0:
                 return {**content, "data": {"text/plain": f"[Only the first {_MOST_SHOWS} values were kept.]"}}
             data = content["data"]
-            return {**content, "data": {name: self._value(name, data[name]) for name in _TYPES if name in data}}
+            return {"data": {name: self._value(name, data[name]) for name in _TYPES if name in data}, "metadata": {}}
         if kind in ("error", "execute_reply"):
             short = {"evalue": str(content.get("evalue", ""))[: self._most], "payload": [], "user_expressions": {}}
             lines = [str(line)[-self._most :] for line in content.get("traceback", [])[-20:]]
@@ -137,6 +152,7 @@ class Cut:
         return content
 
     def _value(self, name: str, value: Any) -> Any:
+        value = str(value)  # whoever shows something raw may show anything
         if name == "text/plain":
             return self._text(value)
         return value if len(value) <= self._most_picture * 4 // 3 + 4 else ""
@@ -145,6 +161,46 @@ class Cut:
         kept = text[: self._left]
         self._left -= len(kept)
         return kept
+
+
+def shown(value: Any) -> Any:
+    r"""A value of JSON whose texts have only what can be sent and kept: half characters and zeros are replaced.
+
+    >>> shown({"text": ["a\ud800b", "\ud83d\ude00", "\0"]}) == {"text": ["a\ufffdb", "\U0001f600", "\ufffd"]}
+    True
+    """
+    if isinstance(value, str):
+        if not _UNSHOWN.search(value):
+            return value
+        whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, dict):
+        return {shown(key): shown(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [shown(part) for part in value]
+    return value
+
+
+class Buffer(io.BufferedIOBase):
+    """What programs look for as ``sys.stdout.buffer``: bytes that are written to it are written as text.
+
+    Args:
+        write: Takes the text.
+    """
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Write bytes; how many they were."""
+        sent = bytes(data)
+        self._write(self._decoder.decode(sent))
+        return len(sent)
 
 
 def _serve(connection_file: str, most: int, most_picture: int) -> None:
@@ -173,8 +229,30 @@ def _serve(connection_file: str, most: int, most_picture: int) -> None:
     }
     app: Any = IPKernelApp.instance()
     app.initialize([f"--f={connection_file}", *(f"--{name}={value}" for name, value in options.items())])
+    app.shell.ask_exit = lambda: None  # to leave is no way to end a conversation; the variables stay
+    warnings.filterwarnings("ignore", message="To exit: use")
     app.shell.events.register("pre_execute", cut.begin)
+    # Before the next call begins, as the streams are told then whom they speak to.
+    app.shell.events.register("post_execute", _streams())
     app.start()
+
+
+def _streams() -> Callable[[], None]:
+    """What gives each call the output streams that are heard, whatever an earlier one did to them."""
+    out, error = sys.stdout, sys.stderr
+    for stream in (out, error):
+        with suppress(AttributeError):
+            stream.buffer = Buffer(stream.write)  # type: ignore[misc]  # a kernel's streams have none
+        # They repeat what programs write to the file of complaints, which has no room for all of it.
+        if isinstance(copy := getattr(stream, "_original_stdstream_copy", None), int):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, copy)
+            os.close(nothing)
+
+    def restore() -> None:
+        sys.stdout, sys.stderr = out, error
+
+    return restore
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ class Output:
 
     def take(self, kind: str, content: Mapping[str, Any]) -> None:
         """Add what a message shows; messages of other kinds show nothing."""
+        if content.get("replaced"):
+            self.note("Characters that are no text were replaced.")
         if kind == "stream":
             self._add(str(content.get("text", "")))
         elif kind in ("execute_result", "display_data"):
