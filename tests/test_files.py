@@ -195,6 +195,20 @@ def test_looking_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         look(tmp_path / "x.txt", tmp_path)
 
 
+@posix
+def test_a_database_that_this_process_has_open_keeps_its_locks_when_its_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "data.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE a (b)")
+        connection.execute("BEGIN EXCLUSIVE")
+        assert read_file(path, 1_000_000).startswith(b"SQLite format 3")
+        with pytest.raises(OSError, match="too large"):
+            read_file(path, 10)
+        program = f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('SELECT * FROM a')"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        assert "database is locked" in done.stderr
+
+
 # --- a folder of documents -----------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dashnb.database.diagnosis import STUMBLES, Usage, damaged, failure, forbidden, is_without_shared_memory
 from dashnb.errors import DashnbError, StoreError
+from dashnb.files import opened_here
 
 MEMORY = ":memory:"
 TIMEOUT = 10.0  # seconds to wait while another process writes
@@ -210,27 +211,11 @@ def beginning(path: Path | str, size: int) -> bytes:
     Raises:
         OSError: It cannot be read.
     """
-    descriptor = _open_here(path)
+    descriptor = opened_here(path)
     if descriptor is not None:
         return os.pread(descriptor, size, 0)
     with open(path, "rb") as file:
         return file.read(size)
-
-
-def _open_here(path: Path | str) -> int | None:
-    """A descriptor that this process has of a file, None if it has none."""
-    sought = os.stat(path)
-    try:
-        opened = os.listdir("/dev/fd")
-    except OSError:  # Windows, where a lock belongs to whoever asked for it
-        return None
-    return next((int(number) for number in opened if number.isdigit() and _is(int(number), sought)), None)
-
-
-def _is(descriptor: int, sought: os.stat_result) -> bool:
-    with suppress(OSError):
-        return os.path.samestat(os.fstat(descriptor), sought)
-    return False
 
 
 def _make(path: str) -> None:
