@@ -90,7 +90,8 @@ def _in_the_way(folder: Path) -> Path | None:
 
 def _database(settings: Settings) -> Finding:
     from dashnb.database import MEMORY
-    from dashnb.local.store import Store, file_of
+    from dashnb.local.place import file_of
+    from dashnb.local.store import Store
 
     def look() -> str:
         with closing(Store(settings.database)) as store:

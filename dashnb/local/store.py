@@ -7,7 +7,6 @@ before anybody sees it, together with the change it tells about.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -17,14 +16,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from dashnb.credentials import redacted
-from dashnb.database import MEMORY, DatabaseFile, Usage
+from dashnb.database import MEMORY
 from dashnb.database.diagnosis import STUMBLES
 from dashnb.database.engine import Failure, engine_of, options, prepared
-from dashnb.errors import StoreError, bare
+from dashnb.errors import StoreError
 from dashnb.local.migrations import MIGRATIONS
+from dashnb.local.place import USAGE, file_of, shown, unusable
 from dashnb.local.schema import SCHEMA_VERSION, TABLES, events, metadata, owners, schema_version
 from dashnb.protocol.lifecycle import ACTIVE_RUN_STATUSES, is_final
 from dashnb.protocol.requests import ListQuery
@@ -33,7 +32,6 @@ Record = dict[str, Any]
 # The position of what is told to readers and not kept.
 NOT_KEPT = 0
 
-USAGE = Usage("The database", "name another one with DASHNB_DATABASE")
 
 _FAILURES: tuple[type[Exception], ...] = (SQLAlchemyError, *STUMBLES)
 
@@ -73,26 +71,6 @@ class RunCancelling(RuntimeError):
     """Somebody, perhaps in another process, wants this run to end: whoever works on it is to stop."""
 
 
-def file_of(database: str) -> DatabaseFile | None:
-    """The file of a database, or a place in memory; None for a server.
-
-    Args:
-        database: A file, ``:memory:``, or a database URL.
-
-    Raises:
-        StoreError: It is a URL that makes no sense.
-    """
-    if "://" not in database:
-        return DatabaseFile(os.path.expanduser(database), USAGE)
-    try:
-        url = sa.make_url(database)
-    except SQLAlchemyError as error:
-        raise _unusable(_shown(database), error) from None
-    if url.get_backend_name() != "sqlite" or url.query:
-        return None
-    return DatabaseFile(url.database or MEMORY, USAGE)
-
-
 class Store:
     """The database of one embedded API.
 
@@ -117,7 +95,7 @@ class Store:
     """
 
     def __init__(self, database: str) -> None:
-        self.database = _shown(database)
+        self.database = shown(database)
         try:
             self._file = file_of(database)
             self._engine = (
@@ -126,7 +104,7 @@ class Store:
                 else prepared(sa.create_engine(database, **options(self._failure)), self._failure)
             )
         except (SQLAlchemyError, ImportError) as error:
-            raise _unusable(self.database, error) from error
+            raise unusable(self.database, error) from error
         one_at_a_time, anything = threading.RLock(), nullcontext()
         self._to_write = one_at_a_time if self._engine.name == "sqlite" else anything
         self._to_read = one_at_a_time if self._file and self._file.path == MEMORY else anything
@@ -145,7 +123,7 @@ class Store:
             raise
 
     def _failure(self, error: Exception) -> StoreError:
-        return self._file.failure(error) if self._file else _unusable(self.database, error)
+        return self._file.failure(error) if self._file else unusable(self.database, error)
 
     def _is_current(self) -> bool:
         """True if the schema is that of today; else it has come one version closer to it."""
@@ -399,26 +377,6 @@ class Change:
     def release(self, *names: str) -> None:
         """Forget owners."""
         self._connection.execute(owners.delete().where(owners.c.id.in_(names)))
-
-
-def _unusable(database: str, error: Exception) -> StoreError:
-    """The error about a database that is no file of ours."""
-    bare(error)  # drivers are called with the password
-    if isinstance(error, SQLAlchemyError) and not isinstance(error, (DBAPIError, NoSuchModuleError)):
-        # Other messages repeat the URL, and with it a password.
-        reason = "it is not the URL of a database"
-    else:
-        reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-    return USAGE.unusable(database, reason)
-
-
-def _shown(database: str) -> str:
-    if "://" not in database:
-        return database
-    try:
-        return redacted(sa.make_url(database).render_as_string(hide_password=True), by="***")
-    except SQLAlchemyError:
-        return f"{database.partition('://')[0]}://…"
 
 
 def _run_key(run_id: str) -> sa.ScalarSelect[Any]:
