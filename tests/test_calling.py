@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
+import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pandas as pd
@@ -99,6 +103,158 @@ def test_one_function_that_fails_does_not_hurt_the_others() -> None:
 
 
 # --- time --------------------------------------------------------------------------------------
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Odd(Exception):
+    def __str__(self) -> str:
+        return 7  # type: ignore[return-value]  # as careless people write it
+
+
+class Leaving(Exception):
+    def __str__(self) -> str:
+        sys.exit(3)
+
+
+class Nameless:
+    def __str__(self) -> str:
+        raise LookupError("no name")
+
+    __repr__ = __str__
+
+
+def unpicklable() -> Exception:
+    error = ValueError("held")
+    error.lock = threading.Lock()  # type: ignore[attr-defined]  # what no other process can have
+    return error
+
+
+WRONG: dict[str, tuple[BaseException, str]] = {
+    "left": (SystemExit(2), "SystemExit: 2"),
+    "left with a word": (SystemExit("usage: lint FILE"), "SystemExit: usage: lint FILE"),
+    "closed": (GeneratorExit(), "GeneratorExit: "),
+    "cancelled": (asyncio.CancelledError("enough"), "CancelledError: enough"),
+    "group": (ExceptionGroup("two", [ValueError("a"), LookupError("b")]), "ExceptionGroup: two (2 sub-exceptions)"),
+    "group that ends": (BaseExceptionGroup("one", [SystemExit(1)]), "BaseExceptionGroup: one (1 sub-exception)"),
+    "too deep": (RecursionError("deep"), "RecursionError: deep"),
+    "memory": (MemoryError(), "MemoryError: "),
+    "mute": (Mute(), "Mute: what it says cannot be read"),
+    "odd": (Odd(), "Odd: what it says cannot be read"),
+    "leaving": (Leaving(), "Leaving: what it says cannot be read"),
+    "unpicklable": (unpicklable(), "ValueError: held"),
+    "endless": (ValueError("x" * 2_000_000), "ValueError: what it says cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("error", "said"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("timeout", [None, 60.0], ids=["untimed", "timed"])
+def test_whatever_a_function_raises_is_told_to_the_model(
+    error: BaseException, said: str, timeout: float | None
+) -> None:
+    def here() -> None:
+        raise error
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    def after_a_while() -> Any:
+        yield 1
+        raise error
+
+    tools = [tool(timeout=timeout)(function) for function in (here, later)]
+    alone = [call_one(one, "{}").text for one in tools]
+    elsewhere = ThreadPoolExecutor(1)
+    with elsewhere:
+        apart = [elsewhere.submit(call_one, one, "{}").result().text for one in tools]
+    assert alone == apart == together(*tools) == [f"Error: {said}"] * 2
+    assert call_one(tool(timeout=timeout)(after_a_while), "{}").text.startswith("Error: ")
+
+
+def test_a_function_that_is_too_deep_in_itself_is_told_to_the_model() -> None:
+    def deeper(number: int = 0) -> int:
+        return deeper(number + 1)
+
+    outcome = call_one(tool(deeper), "{}")
+    assert outcome.text.startswith("Error: RecursionError: maximum recursion depth")
+    assert "deeper" in outcome.aside.text
+
+
+def test_an_error_whose_traceback_cannot_be_written_is_told_without_it() -> None:
+    class Torn(SyntaxError):
+        @property
+        def text(self) -> Any:  # type: ignore[override]
+            raise ValueError("torn")
+
+    @tool
+    def fail() -> None:
+        raise Torn("no text", ("file.py", 1, 1, "x", 1, 1))
+
+    assert call_one(fail, "{}").text.startswith("Error: Torn: no text")
+
+
+ENDLESS: dict[str, Callable[[], Any]] = {
+    "counting": itertools.count,
+    "inside": lambda: {"numbers": [itertools.count()]},
+    "repeated": lambda: itertools.repeat("again"),
+    "generator": lambda: (number for number in itertools.count()),
+}
+
+
+@pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS)
+def test_a_result_without_end_is_the_functions_error(make: Callable[[], Any]) -> None:
+    text = call_one(tool(name="make")(lambda: make()), "{}").text
+    assert text == "Error: the function returned something with more than 100,000 entries, or without end; return less"
+
+
+def test_a_result_that_is_too_long_is_the_functions_error() -> None:
+    long = [lambda: "x" * 1_000_001, lambda: ["x" * 999_999], lambda: list(range(300_000))]
+    for make in long:
+        text = call_one(tool(name="make")(make), "{}").text
+        assert text.startswith("Error: the function returned ")
+        assert text.endswith(" characters, and 1,000,000 are the most; return less")
+    assert call_one(tool(name="make")(lambda: "x" * 1_000_000), "{}").text == "x" * 1_000_000
+
+
+def returning(value: Any) -> FunctionTool:
+    @tool
+    def make() -> Any:
+        return value
+
+    return make
+
+
+def test_a_result_that_cannot_be_written_is_the_functions_error() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    for value in (Nameless(), {"inside": Nameless()}, circle, deep):
+        assert call_one(returning(value), "{}").text.startswith("Error: ")
+    assert call_one(returning(Nameless()), "{}").text == "Error: LookupError: no name"
+
+
+def test_iterators_are_told_as_lists() -> None:
+    assert outcome_of(map(str, [1, 2])).text == '["1","2"]'
+    assert outcome_of({"inside": (number * 2 for number in (1, 2))}).text == '{"inside":[2,4]}'
+
+
+def test_the_time_of_a_function_is_also_that_for_reading_its_result() -> None:
+    class Slow:
+        def __str__(self) -> str:
+            threading.Event().wait(60)
+            return ""
+
+    @tool(timeout=0.05)
+    def make() -> Slow:
+        return Slow()
+
+    assert call_one(make, "{}").text == "Error: the function did not answer within 0.05 seconds"
 
 
 def test_a_function_that_takes_too_long_is_stopped_and_the_model_is_told() -> None:

@@ -727,17 +727,28 @@ def test_closing_the_stream_cancels_the_run(stage: Build) -> None:
         check_cancelled(one, session, "Half")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_in_a_function_cancels_the_run(stage: Build, error: type[BaseException]) -> None:
+def test_an_interrupt_in_a_function_cancels_the_run(stage: Build) -> None:
     def wait() -> None:
-        raise error
+        raise KeyboardInterrupt
 
     one = stage(calls(("wait", {})))
     with one.session(tools=[wait]) as session:
-        with pytest.raises(error):
+        with pytest.raises(KeyboardInterrupt):
             session.ask("?")
         check_cancelled(one, session, "")
     assert one.ledger.tool_calls()["name"] == ["wait"]
+
+
+def test_a_function_that_ends_the_program_ends_its_call_only(stage: Build) -> None:
+    one = stage(calls(("leave", {})), says("It ended."))
+
+    def leave() -> None:
+        sys.exit("usage: leave [-h]")
+
+    with one.session(tools=[leave]) as session:
+        state = session.ask("?")
+    assert (state.status, state.text) == ("completed", "It ended.")
+    assert state.tool_calls[0].output == "Error: SystemExit: usage: leave [-h]"
 
 
 def test_after_an_interrupt_the_session_goes_on(stage: Build) -> None:

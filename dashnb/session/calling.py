@@ -1,7 +1,8 @@
 """Calling functions for a run: several at once, each within its time, whatever they do.
 
 What goes wrong becomes the output of the call, beginning with ``Error:``, so that the model can act on
-it and the run goes on; the last lines of the traceback are for the person only.
+it and the run goes on; the last lines of the traceback are for the person only. Only an interrupt, which
+is the person's and not the function's, comes out.
 """
 
 from __future__ import annotations
@@ -79,18 +80,38 @@ def call_one(tool: FunctionTool, arguments: str) -> Outcome:
     """
     try:
         given = tool.read(arguments)
-        return outcome_of(_within(tool.timeout, lambda: _finished(tool.function(**given))))
+        outcome: Outcome = _within(tool.timeout, lambda: outcome_of(_finished(tool.function(**given))))
+        return outcome
+    except KeyboardInterrupt:
+        raise
     except (ArgumentsError, UnreadableResult) as error:
         return Outcome(f"Error: {error}")
     except OutOfTime:
         return Outcome(f"Error: the function did not answer within {tool.timeout:g} seconds")
-    except (Exception, asyncio.CancelledError) as error:
-        text = outcome_of(f"Error: {type(error).__name__}: {error}").text
-        return Outcome(text, Aside(text=_last_lines(error)))
+    except BaseException as error:  # also what would end a program, as sys.exit() does
+        return Outcome(_sentence(error), Aside(text=_last_lines(error)))
+
+
+def _sentence(error: BaseException) -> str:
+    """The kind of an exception and what it says, whatever its own methods do."""
+    kind = type(error).__name__
+    try:
+        return outcome_of(f"Error: {kind}: {error}").text
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return f"Error: {kind}: what it says cannot be read"
 
 
 def _last_lines(error: BaseException) -> str:
-    """The end of a traceback, without our own frames and without values of variables."""
+    """The end of a traceback, without our own frames and without values of variables; ``""`` if it has none to show."""
+    try:
+        return _traceback(error)
+    except Exception:
+        return ""
+
+
+def _traceback(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     lines = traceback.format_list(traceback.StackSummary.from_list(frames))
     lines += traceback.format_exception_only(error)
