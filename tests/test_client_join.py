@@ -35,6 +35,34 @@ Cut = tuple[int, Exception | None]
 # --- a way to the service that breaks ----------------------------------------------------------------
 
 
+Edit = Callable[[list[bytes]], list[bytes]]
+
+
+class Edited(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body whose events are changed on the way: lost, repeated, in another order."""
+
+    def __init__(self, body: Any, edit: Edit) -> None:
+        self._body = body
+        self._edit = edit
+
+    def _changed(self, content: bytes) -> Iterator[bytes]:
+        events = [block + b"\n\n" for block in content.split(b"\n\n")[:-1]]
+        return iter(self._edit(events))
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._changed(b"".join(self._body))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for event in self._changed(b"".join([chunk async for chunk in self._body])):
+            yield event
+
+    def close(self) -> None:
+        self._body.close()
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+
+
 class Bytes(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body that breaks off after so many bytes, by an error or in good order."""
 
@@ -81,6 +109,7 @@ class Way:
 
     Attributes:
         cuts: After how many bytes each stream breaks off, and how; whole for None and behind the last one.
+        edits: What becomes of the events of each stream; behind the last one they pass.
         answers: What requests to join get in place of the service's answer, in order; None for that answer.
         sent: Method and path of each request, with its query.
         streams: The bytes of each stream, as far as they came.
@@ -88,6 +117,7 @@ class Way:
 
     cuts: list[Cut | None] = field(default_factory=list)
     answers: list[httpx.Response | Exception | None] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     streams: list[bytearray] = field(default_factory=list)
 
@@ -103,7 +133,8 @@ class Way:
         if "event-stream" not in response.headers.get("content-type", ""):
             return response
         self.streams.append(bytearray())
-        body = Bytes(response.stream, self.cuts.pop(0) if self.cuts else None, self.streams[-1])
+        edited = Edited(response.stream, self.edits.pop(0)) if self.edits else response.stream
+        body = Bytes(edited, self.cuts.pop(0) if self.cuts else None, self.streams[-1])
         return httpx.Response(response.status_code, headers=response.headers, stream=body)
 
     @property
@@ -567,6 +598,133 @@ def test_leaving_a_stream_joins_nothing(asynchronous: bool) -> None:
     assert stage.way.joins == []
 
 
+# --- events that get lost, repeated or mixed up on the way --------------------------------------------
+
+
+def without(*places: int) -> Edit:
+    return lambda events: [event for place, event in enumerate(events) if place not in places]
+
+
+def repeated(place: int, *, from_place: int | None = None) -> Edit:
+    """An event a second time behind itself, or with all of them since an earlier one."""
+    return lambda events: [*events[: place + 1], *events[place if from_place is None else from_place :]]
+
+
+def swapped(place: int) -> Edit:
+    return lambda events: [*events[:place], *events[place : place + 2][::-1], *events[place + 2 :]]
+
+
+def until(place: int) -> Edit:
+    """An end in good order before the rest."""
+    return lambda events: events[:place]
+
+
+def strange(place: int, event_id: str) -> Edit:
+    """A text of another run among the events."""
+    delta = {"id": "message_9", "delta": {"content": [{"type": "text", "text": {"value": "not ours"}}]}}
+    stranger = encode_event("thread.message.delta", delta, event_id)
+    return lambda events: [*events[:place], stranger, *events[place:]]
+
+
+def unnumbered(place: int) -> Edit:
+    """An event that lost its number; the last one, which needs none, keeps it."""
+
+    def edit(events: list[bytes]) -> list[bytes]:
+        if place == len(events) - 1:
+            return events
+        named = events[place].partition(b"\n")[2]
+        return [*events[:place], named, *events[place + 1 :]]
+
+    return edit
+
+
+MIXED: dict[str, Callable[[int], Edit]] = {
+    "lost": without,
+    "two lost": lambda place: without(place, place + 1),
+    "repeated": repeated,
+    "told again": lambda place: repeated(place, from_place=max(0, place - 3)),
+    "swapped": swapped,
+    "ended": until,
+    "another run's": lambda place: strange(place, "run_7:3"),
+    "another run's of the same number": lambda place: strange(place, f"run_7:{place + 1}"),
+    "unnumbered": unnumbered,
+}
+
+
+@pytest.mark.parametrize("edit", MIXED.values(), ids=MIXED)
+@pytest.mark.parametrize("engine", [talker, caller])
+def test_whatever_becomes_of_events_on_the_way_they_and_the_state_are_those_of_a_whole_stream(
+    engine: Callable[[], Engine], edit: Callable[[int], Edit], asynchronous: bool
+) -> None:
+    whole, content = unbroken(engine())
+    for place in range(1, content.count(b"\n\n")):
+        with staged(engine(), asynchronous=asynchronous) as stage:
+            stage.way.edits = [edit(place)]
+            read = stage.read(begin)
+        assert read.error is None, place
+        assert (read.told, facts(read.state)) == (whole.told, facts(whole.state)), place
+        assert stage.way.posts == ["runs"]
+        assert len(stage.way.joins) == len(stage.sleeps) <= 1
+
+
+@pytest.mark.parametrize("edit", [without, swapped, lambda place: without(place, place + 1)])
+def test_the_first_event_of_a_run_may_get_lost_as_any_other(edit: Callable[[int], Edit], asynchronous: bool) -> None:
+    whole, _ = unbroken(talker())
+    with staged(talker(), asynchronous=asynchronous) as stage:
+        stage.way.edits = [edit(0)]
+        read = stage.read(begin)
+    assert (read.error, read.told, facts(read.state)) == (None, whole.told, facts(whole.state))
+    assert stage.way.joins == ["GET /threads/thread_1/runs/run_1/stream?after=0"]
+
+
+@pytest.mark.parametrize("edit", [without, repeated, swapped])
+def test_events_behind_tool_outputs_are_counted_as_those_before(
+    edit: Callable[[int], Edit], asynchronous: bool
+) -> None:
+    with staged(caller()) as stage:
+        whole = stage.read(submit(stage.read(begin).state))
+    for place in range(len(whole.events)):
+        with staged(caller(), asynchronous=asynchronous) as stage:
+            first = stage.read(begin)
+            stage.way.edits = [edit(place)]
+            read = stage.read(submit(first.state))
+        assert (read.error, read.told, facts(read.state)) == (None, whole.told, facts(whole.state)), place
+        assert stage.way.posts == ["runs", "submit_tool_outputs"]
+
+
+def test_a_joined_run_may_lose_events_again_and_again_as_long_as_it_goes_on(asynchronous: bool) -> None:
+    with staged(caller(), asynchronous=asynchronous) as stage:
+        stage.read(begin)
+        stage.read(submit())
+        whole = stage.read(join())
+        stage.way.edits = [without(1)] * len(whole.events)
+        read = stage.read(join())
+    assert (read.error, read.told, facts(read.state)) == (None, whole.told, facts(whole.state))
+    assert len(stage.sleeps) > len(whole.events) / 2
+
+
+def test_an_event_that_never_comes_is_an_error_that_keeps_what_came_before_it(asynchronous: bool) -> None:
+    whole, _ = unbroken(talker())
+    with staged(talker(), asynchronous=asynchronous) as stage:
+        stage.way.edits = [without(7), *[without(0)] * 99]
+        read = stage.read(begin)
+    assert type(read.error) is StreamError
+    assert "event 8 is missing; joining it again failed 5 times" in str(read.error)
+    assert (read.told, read.error.state) == (whole.told[:7], read.state)
+    assert (len(stage.way.joins), len(stage.sleeps)) == (5, 5)
+
+
+def test_an_end_behind_a_hole_is_no_end_where_nothing_can_be_joined(asynchronous: bool) -> None:
+    whole, _ = unbroken(talker())
+    with staged(talker(), asynchronous=asynchronous) as stage:
+        stage.way.edits = [without(len(whole.events) - 3)]
+        stage.way.answers = [httpx.Response(404, json={})]
+        read = stage.read(begin)
+    assert type(read.error) is StreamError
+    assert "is missing" in str(read.error)
+    assert read.told == whole.told[:-3]
+
+
 # --- other servers -----------------------------------------------------------------------------------
 
 
@@ -609,6 +767,46 @@ def test_a_server_whose_ids_say_no_place_is_not_asked_to_join(event_id: str) -> 
     with client, pytest.raises(StreamError, match="ended too early"):
         list(client.runs.stream("thread_1", assistant_id="asst_1"))
     assert len(sent) == 1
+
+
+def test_an_end_without_a_number_is_none_before_the_run_has_ended() -> None:
+    client, sent = scripted_client(CREATED + encode(DONE), ENDED)
+    with client:
+        names = [event.name for event in client.runs.stream("thread_1", assistant_id="asst_1")]
+    assert names == ["thread.run.created", "thread.run.completed", "done"]
+    assert sent[1:] == ["GET /api/v1/threads/thread_1/runs/run_1/stream?after=1"]
+
+
+def test_a_server_that_does_not_number_its_events_is_read_as_it_tells_them() -> None:
+    delta = {"id": "message_1", "delta": {"content": [{"type": "text", "text": {"value": "ha"}}]}}
+    run = {"id": "run_1", "thread_id": "thread_1"}
+    told = [
+        encode_event("thread.run.created", run),
+        *[encode_event("thread.message.delta", delta)] * 3,
+        encode_event("thread.run.completed", {**run, "status": "completed"}),
+        encode(DONE),
+    ]
+    client, sent = scripted_client(b"".join(told))
+    with client:
+        stream = client.runs.stream("thread_1", assistant_id="asst_1")
+        assert len(list(stream)) == 6
+    assert (stream.state.text, len(sent)) == ("hahaha", 1)
+
+
+def test_ids_that_number_something_else_than_the_events_of_the_run_say_no_place() -> None:
+    delta = {"id": "message_1", "delta": {"content": [{"type": "text", "text": {"value": "ha"}}]}}
+    run = {"id": "run_1", "thread_id": "thread_1"}
+    told = [
+        encode_event("thread.run.created", run, "stream:1"),
+        encode_event("thread.message.delta", delta, "stream:7"),
+        encode_event("thread.message.delta", delta, "message_1:1"),
+        encode_event("thread.run.completed", {**run, "status": "completed"}, "stream:3"),
+    ]
+    client, sent = scripted_client(b"".join(told))
+    with client:
+        stream = client.runs.stream("thread_1", assistant_id="asst_1")
+        assert len(list(stream)) == 4
+    assert (stream.state.text, len(sent)) == ("haha", 1)
 
 
 def test_an_error_event_is_the_end_and_not_a_break() -> None:

@@ -1,7 +1,7 @@
 """A streamed run: an answer that is read event by event, and the state that the events add up to.
 
 A connection that breaks is no end where the server numbers its events: the run is joined again behind
-the last one. The request that made the run, or handed in tool outputs, is never sent a second time.
+the last one. So is one that passes over an event; what comes twice, or belongs to another run, is dropped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
 from dashnb.credentials import Known
 from dashnb.errors import APIError, DashnbError, ProtocolError, StreamError
 from dashnb.keys import known
-from dashnb.protocol.events import RunEvent, parse_event
+from dashnb.protocol.events import EVENTS, RunEvent, parse_event
 from dashnb.protocol.objects import ErrorInfo, Run
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN
 from dashnb.protocol.sse import Decoder, ServerSentEvent
@@ -31,9 +31,16 @@ if TYPE_CHECKING:
 
 # How often a run is joined again before one more event has arrived.
 REJOINS = 5
+_NUMBERED = EVENTS.keys() - {"done", "error"}
 Clock = Callable[[], float]
+
+
+class Hole(Exception):
+    """A connection passed over an event; what it says behind that is not read."""
+
+
 # Why a connection gave no more events; None if it was closed in good order.
-Failure = httpx.RequestError | APIError | ProtocolError | None
+Failure = httpx.RequestError | APIError | ProtocolError | Hole | None
 
 
 def position_of(event_id: str) -> tuple[str, int]:
@@ -79,7 +86,8 @@ class Reader:
             self._seq = int(str(call.query.get("after", 0)))
         elif self.run_id and state.done and position_of(state.last_event_id)[0] == self.run_id:
             self._seq = position_of(state.last_event_id)[1]
-        self._known = 0
+        self._numbered = False
+        self._hole = False
         self._opened = False
         self._tries = 0
         self._break: Failure = None
@@ -90,7 +98,6 @@ class Reader:
         if self._opened:
             self._decoder = Decoder()
             self._filter = self._key.filter()
-            self._known = self._seq or 0
         self._opened = True
 
     def clean(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -116,6 +123,7 @@ class Reader:
         Raises:
             StreamError: The server sent an ``error`` event, or one without an end.
             ProtocolError: An event is malformed.
+            Hole: An event is missing.
         """
         try:
             complete = self._decoder.feed(chunk)
@@ -162,6 +170,8 @@ class Reader:
             StreamError: The stream ended before the run had ended or asked for action.
         """
         cause = self._break
+        if self._hole:
+            raise self.broken(f"event {(self._seq or 0) + 1} is missing") from None
         if isinstance(cause, httpx.RequestError) and not self.ended:
             failed = unreachable(cause, self._base_url)
             if not self.count:
@@ -171,7 +181,7 @@ class Reader:
         if sent := self._decoder.flush():
             try:
                 event = self._take(sent)
-            except ProtocolError:
+            except (ProtocolError, Hole):
                 raise self.broken("an event was cut off") from None
             if event is not None:
                 yield event
@@ -189,21 +199,30 @@ class Reader:
         )
 
     def _take(self, sent: ServerSentEvent) -> RunEvent | None:
-        """The event, applied; None if it is known from an earlier connection."""
-        run_id, seq = position_of(sent.id)
-        if run_id and run_id == (self.run_id or run_id):
-            if seq <= self._known:
-                return None
-            self.run_id, self._seq = run_id, seq
+        """The event, applied; None if it is known already, or another run's.
+
+        Raises:
+            StreamError: It is an ``error`` event.
+            ProtocolError: It is malformed.
+            Hole: One before it is missing.
+        """
+        run_id, seq = position_of(sent.id) if sent.has_id else ("", 0)
+        if not self._is_next(run_id, seq, sent.event):
+            return None
         try:
             event = parse_event(sent)
         except ProtocolError as error:
             error.state = self.state
             raise
+        self._hole = False
+        if run_id and run_id == (self.run_id or run_id):
+            self.run_id, self._seq, self._numbered = run_id, seq, True
         self.count += 1
         self._tries = 0
         self.state.apply(event, at=self._clock())
-        self.run_id = self.run_id or self.state.id
+        if self.state.id and self.run_id != self.state.id and not self._joins:
+            # The ids number something else than the events of the run.
+            self.run_id, self._seq, self._numbered = self.state.id, None, False
         self.thread_id = self.thread_id or self.state.thread_id
         self.done = event.name == "done"
         if isinstance(event.data, Run):
@@ -221,6 +240,30 @@ class Reader:
                 request_id=event.data.request_id,
             )
         return event
+
+    def _is_next(self, run_id: str, seq: int, name: str) -> bool:
+        """True if an event comes next, False if it is to be dropped, by the run and the number that its id names.
+
+        Raises:
+            Hole: One before it is missing.
+        """
+        missing = False
+        if not run_id:
+            # Where events have numbers, one that lost its own would come again; an end is one where it may be.
+            missing = self._numbered and (name in _NUMBERED or (name == "done" and not self.ended))
+        elif self._seq is None:
+            # The first events of a new run are known by their number; those behind tool outputs are not.
+            missing = not self.run_id and seq > 1
+            if missing:
+                self.run_id, self._seq = run_id, 0
+        elif run_id != self.run_id or seq <= self._seq:
+            return False
+        else:
+            missing = seq > self._seq + 1
+        if missing:
+            self._hole = True
+            raise Hole
+        return True
 
 
 class _Streamed:
@@ -350,6 +393,8 @@ class RunStream(_Streamed):
                         failure = self._refusal(response)
             except httpx.RequestError as error:
                 failure = unsent(error, self._client._key)
+            except Hole as error:
+                failure = error
             call = self._client.drive(self._next(reader, failure))
         yield from reader.finish()
 
@@ -397,6 +442,8 @@ class AsyncRunStream(_Streamed):
                         failure = self._refusal(response)
             except httpx.RequestError as error:
                 failure = unsent(error, self._client._key)
+            except Hole as error:
+                failure = error
             call = await self._client.drive(self._next(reader, failure))
         for event in reader.finish():
             yield event

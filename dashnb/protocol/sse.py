@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dashnb.errors import ProtocolError
 
@@ -28,11 +28,15 @@ class ServerSentEvent:
 
     >>> ServerSentEvent("done", "[DONE]")
     ServerSentEvent(event='done', data='[DONE]', id='')
+
+    Attributes:
+        has_id: True if the id came with this event, and not with one before.
     """
 
     event: str = "message"
     data: str = ""
     id: str = ""
+    has_id: bool = field(default=False, compare=False, repr=False)
 
 
 class Decoder:
@@ -58,6 +62,7 @@ class Decoder:
         self._event = ""
         self._data: list[str] = []
         self._id = ""
+        self._has_id = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that this chunk completes, in order.
@@ -107,13 +112,13 @@ class Decoder:
             self._data.append(value)
             self._kept += len(value) + 1
         elif name == "id" and "\0" not in value:
-            self._id = value
+            self._id, self._has_id = value, True
         return None
 
     def _dispatch(self) -> ServerSentEvent | None:
-        data, name = self._data, self._event or "message"
-        self._data, self._event, self._kept = [], "", 0
-        return ServerSentEvent(name, "\n".join(data), self._id) if data else None
+        data, name, has_id = self._data, self._event or "message", self._has_id
+        self._data, self._event, self._has_id, self._kept = [], "", False, 0
+        return ServerSentEvent(name, "\n".join(data), self._id, has_id) if data else None
 
 
 def encode(event: ServerSentEvent) -> bytes:
