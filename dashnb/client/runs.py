@@ -7,7 +7,8 @@ from typing import Literal, overload
 
 from dashnb.client import calls, procedures
 from dashnb.client.binding import AsyncResource, Resource, aopened, apaged, awaited, opened, paged, sent
-from dashnb.client.stream import AsyncRunStream, RunStream, position_of
+from dashnb.client.numbering import position_of
+from dashnb.client.stream import AsyncRunStream, RunStream
 from dashnb.errors import InvalidArgument
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState

@@ -6,7 +6,6 @@ the last one. So is one that passes over an event; what comes twice, or belongs 
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
@@ -16,11 +15,12 @@ import httpx
 
 from dashnb.client.calls import Call, join_run, retrieve_run
 from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, short, unreachable, unsent
+from dashnb.client.numbering import Hole, Numbering, position_of
 from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
 from dashnb.credentials import Known
 from dashnb.errors import APIError, DashnbError, ProtocolError, StreamError
 from dashnb.keys import known
-from dashnb.protocol.events import EVENTS, RunEvent, parse_event
+from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import ErrorInfo, Run
 from dashnb.protocol.operations import ENGINE_HEADER, JOIN
 from dashnb.protocol.sse import Decoder, ServerSentEvent
@@ -31,26 +31,11 @@ if TYPE_CHECKING:
 
 # How often a run is joined again before one more event has arrived.
 REJOINS = 5
-_NUMBERED = EVENTS.keys() - {"done", "error"}
 Clock = Callable[[], float]
-
-
-class Hole(Exception):
-    """A connection passed over an event; what it says behind that is not read."""
 
 
 # Why a connection gave no more events; None if it was closed in good order.
 Failure = httpx.RequestError | APIError | ProtocolError | Hole | None
-
-
-def position_of(event_id: str) -> tuple[str, int]:
-    """The run and the number that an event's id names; ``("", 0)`` if the server writes them otherwise.
-
-    >>> position_of("run_1:12"), position_of("")
-    (('run_1', 12), ('', 0))
-    """
-    match = re.fullmatch(r"(.+):([0-9]{1,15})", event_id)
-    return (match[1], int(match[2])) if match else ("", 0)
 
 
 class Reader:
@@ -58,7 +43,6 @@ class Reader:
 
     Attributes:
         state: The sum of all events of the run, those of earlier streams included.
-        run_id: The run, once its name is known.
         thread_id: Its thread, once known.
         count: How many events this reader has read.
         ended: True if the stream may end here: the run has ended or asks for action, or ``done`` came.
@@ -69,7 +53,6 @@ class Reader:
         self, state: RunState, clock: Clock, base_url: str, backoff: Backoff, call: Call[Run], key: Known | None = None
     ) -> None:
         self.state = state
-        self.run_id = str(call.ids.get("run_id", ""))
         self.thread_id = str(call.ids.get("thread_id", ""))
         self.count = 0
         self.ended = False
@@ -81,17 +64,20 @@ class Reader:
         self._backoff = replace(backoff, attempts=REJOINS + 1)
         self._joins = call.operation is JOIN
         # Where to go on: behind what was asked for, or behind the end of the stream that the state came from.
-        self._seq: int | None = None
+        self._at = Numbering(str(call.ids.get("run_id", "")))
         if self._joins:
-            self._seq = int(str(call.query.get("after", 0)))
+            self._at.seq = int(str(call.query.get("after", 0)))
         elif self.run_id and state.done and position_of(state.last_event_id)[0] == self.run_id:
-            self._seq = position_of(state.last_event_id)[1]
-        self._numbered = False
-        self._hole = False
+            self._at.seq = position_of(state.last_event_id)[1]
         self._opened = False
         self._tries = 0
         self._break: Failure = None
         self._decoder = Decoder()
+
+    @property
+    def run_id(self) -> str:
+        """The run, ``""`` before its name is known."""
+        return self._at.run_id
 
     def begin(self) -> None:
         """A connection is open, and its bytes follow."""
@@ -148,7 +134,7 @@ class Reader:
         is_lasting = isinstance(failure, (ProtocolError, httpx.DecodingError)) or (
             isinstance(failure, APIError) and failure.status_code not in RETRIED_STATUSES
         )
-        if self.done or is_lasting or not self._opened or self._seq is None or not self.thread_id:
+        if self.done or is_lasting or not self._opened or self._at.seq is None or not self.thread_id:
             return None
         self._tries += 1
         return self._backoff.delay(self._tries)
@@ -156,7 +142,7 @@ class Reader:
     @property
     def position(self) -> Call[Run]:
         """What joins the run again behind its last event."""
-        return join_run(self.run_id, thread_id=self.thread_id, after=str(self._seq))
+        return join_run(self.run_id, thread_id=self.thread_id, after=str(self._at.seq))
 
     def go_on(self) -> None:
         """More is to come behind the end of the stream that has just been read."""
@@ -170,8 +156,8 @@ class Reader:
             StreamError: The stream ended before the run had ended or asked for action.
         """
         cause = self._break
-        if self._hole:
-            raise self.broken(f"event {(self._seq or 0) + 1} is missing") from None
+        if self._at.hole:
+            raise self.broken(f"event {(self._at.seq or 0) + 1} is missing") from None
         if isinstance(cause, httpx.RequestError) and not self.ended:
             failed = unreachable(cause, self._base_url)
             if not self.count:
@@ -206,23 +192,20 @@ class Reader:
             ProtocolError: It is malformed.
             Hole: One before it is missing.
         """
-        run_id, seq = position_of(sent.id) if sent.has_id else ("", 0)
-        if not self._is_next(run_id, seq, sent.event):
+        if not self._at.is_next(sent, ended=self.ended):
             return None
         try:
             event = parse_event(sent)
         except ProtocolError as error:
             error.state = self.state
             raise
-        self._hole = False
-        if run_id and run_id == (self.run_id or run_id):
-            self.run_id, self._seq, self._numbered = run_id, seq, True
+        self._at.take(sent)
         self.count += 1
         self._tries = 0
         self.state.apply(event, at=self._clock())
         if self.state.id and self.run_id != self.state.id and not self._joins:
             # The ids number something else than the events of the run.
-            self.run_id, self._seq, self._numbered = self.state.id, None, False
+            self._at = Numbering(self.state.id)
         self.thread_id = self.thread_id or self.state.thread_id
         self.done = event.name == "done"
         if isinstance(event.data, Run):
@@ -240,30 +223,6 @@ class Reader:
                 request_id=event.data.request_id,
             )
         return event
-
-    def _is_next(self, run_id: str, seq: int, name: str) -> bool:
-        """True if an event comes next, False if it is to be dropped, by the run and the number that its id names.
-
-        Raises:
-            Hole: One before it is missing.
-        """
-        missing = False
-        if not run_id:
-            # Where events have numbers, one that lost its own would come again; an end is one where it may be.
-            missing = self._numbered and (name in _NUMBERED or (name == "done" and not self.ended))
-        elif self._seq is None:
-            # The first events of a new run are known by their number; those behind tool outputs are not.
-            missing = not self.run_id and seq > 1
-            if missing:
-                self.run_id, self._seq = run_id, 0
-        elif run_id != self.run_id or seq <= self._seq:
-            return False
-        else:
-            missing = seq > self._seq + 1
-        if missing:
-            self._hole = True
-            raise Hole
-        return True
 
 
 class _Streamed:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from dashnb.client.cassettes.cassette import Cassette, Exchange, is_cassette, read_cassette
 from dashnb.client.cassettes.player import Pace
-from dashnb.client.stream import position_of
+from dashnb.client.numbering import position_of
 from dashnb.errors import ConfigurationError, ProtocolError
 from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import Message, Run, RunStep
