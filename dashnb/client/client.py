@@ -31,7 +31,7 @@ from dashnb.client.resources import (
 from dashnb.client.runs import AsyncRuns, Runs
 from dashnb.client.stream import AsyncRunStream, Clock, RunStream
 from dashnb.credentials import MASK, Address, redacted
-from dashnb.errors import ConfigurationError, InvalidArgument, ProtocolError, bare
+from dashnb.errors import ConfigurationError, DashnbError, InvalidArgument, ProtocolError, bare
 from dashnb.intake import UNPACKED, async_hooks, hooks
 from dashnb.keys import Secret, hidden, known, reveal
 from dashnb.protocol.objects import Run
@@ -85,14 +85,18 @@ class _Endpoint:
 
     def _request(self, http: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:
         params = {name: str(value) for name, value in call.query.items()}
+        timeout = self._timeout if call.seconds is None else httpx.Timeout(call.seconds)
         try:
-            return http.build_request(call.operation.method, self.base_url + call.path, params=params, json=call.body)
+            return http.build_request(
+                call.operation.method, self.base_url + call.path, params=params, json=call.body, timeout=timeout
+            )
         except (TypeError, ValueError, httpx.InvalidURL) as error:
             raise InvalidArgument(f"The arguments of {call.operation.name} cannot be sent: {error}.") from error
 
     def _next_delay(self, call: Call[T], attempt: int, outcome: httpx.Response | httpx.RequestError) -> float | None:
         """Seconds before the same call is sent again, or None if it must not be."""
-        if not call.operation.is_read or isinstance(outcome, httpx.DecodingError):
+        is_once = not call.operation.is_read or call.seconds is not None
+        if is_once or isinstance(outcome, httpx.DecodingError):
             return None
         if isinstance(outcome, httpx.RequestError):
             return self._backoff.delay(attempt)
@@ -237,14 +241,19 @@ class Client(_Endpoint):
             response.close()
 
     def drive(self, procedure: Procedure[T]) -> T:
-        """The result of a procedure, its calls sent and its pauses slept through."""
+        """The result of a procedure, its calls sent, their errors raised in it, and its pauses slept through."""
         answer: object = None
+        failure: DashnbError | None = None
         while True:
             try:
-                step = procedure.send(answer)
+                step = procedure.throw(failure) if failure else procedure.send(answer)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # the procedure's own result
-            answer = self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step)
+            answer = failure = None
+            try:
+                answer = self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step)
+            except DashnbError as error:
+                failure = error
 
     def close(self) -> None:
         """Close all connections."""
@@ -332,14 +341,19 @@ class AsyncClient(_Endpoint):
             await response.aclose()
 
     async def drive(self, procedure: Procedure[T]) -> T:
-        """The result of a procedure, its calls sent and its pauses slept through."""
+        """The result of a procedure, its calls sent, their errors raised in it, and its pauses slept through."""
         answer: object = None
+        failure: DashnbError | None = None
         while True:
             try:
-                step = procedure.send(answer)
+                step = procedure.throw(failure) if failure else procedure.send(answer)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # the procedure's own result
-            answer = await (self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step))
+            answer = failure = None
+            try:
+                answer = await (self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step))
+            except DashnbError as error:
+                failure = error
 
     async def close(self) -> None:
         """Close all connections."""

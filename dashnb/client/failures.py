@@ -1,6 +1,7 @@
 """From answers that are no success to exceptions, and when a request may be sent again. Pure.
 
-Only reads are repeated: a second "create a run" would make a second run.
+Only reads are repeated: a second "create a run" would make a second run. What became of another request
+whose answer was lost has to be looked at.
 """
 
 from __future__ import annotations
@@ -15,10 +16,21 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from dashnb.credentials import Known
-from dashnb.errors import APIError, ConnectionFailed, ProtocolError, RateLimitError, api_error, bare, chain
+from dashnb.errors import (
+    APIError,
+    ConnectionFailed,
+    DashnbError,
+    ProtocolError,
+    RateLimitError,
+    StreamError,
+    api_error,
+    bare,
+    chain,
+)
 from dashnb.keys import mask
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +155,21 @@ def unsent(error: httpx.RequestError, key: Known) -> httpx.RequestError:
     for one in chain(error):
         one.args = tuple(key.without(arg) if isinstance(arg, str) else arg for arg in one.args)
     return bare(error)
+
+
+def may_have_arrived(error: DashnbError) -> bool:
+    """True if the service may have done what a request asks for, though its answer says nothing of it.
+
+    >>> may_have_arrived(api_error(502, code="", message="Bad gateway")), may_have_arrived(ProtocolError("HTML"))
+    (True, True)
+    >>> may_have_arrived(api_error(400, code="InvalidParameter", message="No such model."))
+    False
+    """
+    if isinstance(error, ConnectionFailed):
+        return not isinstance(error.__cause__, _NEVER_SENT)
+    if isinstance(error, APIError):
+        return error.status_code in RETRIED_STATUSES
+    return isinstance(error, ProtocolError) or (isinstance(error, StreamError) and not error.code)
 
 
 def _place(response: httpx.Response) -> str:

@@ -6,14 +6,14 @@ to have time pass. `Client` and `AsyncClient` each drive it in their own way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dashnb.client.calls import Call, list_messages, list_steps, retrieve_run
 from dashnb.errors import InvalidArgument, WaitTimeout
 from dashnb.protocol.lifecycle import is_final
-from dashnb.protocol.objects import Message, Page, Run, RunStep
+from dashnb.protocol.objects import Message, Page, Run, RunStep, StepToolCall
 from dashnb.protocol.requests import PAGE_LIMIT
 from dashnb.protocol.state import RunState
 
@@ -28,6 +28,11 @@ class Pause:
 
 
 Procedure = Generator[Call[Any] | Pause, Any, T]
+
+
+def let_pass(seconds: float) -> Procedure[None]:
+    """Nothing, after so many seconds."""
+    yield Pause(seconds)
 
 
 def poll_delays() -> Iterator[float]:
@@ -121,6 +126,21 @@ def goes_on(state: RunState) -> Procedure[bool]:
     newest: Page[RunStep] = yield list_steps(state.id, thread_id=state.thread_id, limit=1, order="desc")
     known = [step.id for step in state.steps if step.status == "in_progress"]
     return any(step.status != "in_progress" or (known and step.id not in known) for step in newest.data)
+
+
+def still_waits(state: RunState, run: Run) -> Procedure[bool]:
+    """True if a run, as it is now, waits for the calls that a state knows of, and not for later ones."""
+    if run.status != "requires_action":
+        return False
+    known, asked = ([call.id for call in calls_of(one)] for one in (state.run, run))
+    if all(known) and all(asked):
+        return bool(known) and known == asked
+    return len(known) == len(asked) and not (yield from goes_on(state))
+
+
+def calls_of(run: Run | None) -> Sequence[StepToolCall]:
+    """The calls that a run waits for, or waited for when it was last seen."""
+    return run.required_action.submit_tool_outputs.tool_calls if run and run.required_action else ()
 
 
 def is_over(state: RunState, run_id: str, *, thread_id: str) -> Procedure[bool]:

@@ -21,6 +21,9 @@ PAGE_NUMBER_LIMIT = 1_000_000
 LAST_MESSAGES = 10
 ID_CHARACTERS = 80
 COUNT_LIMIT = 2**31 - 1
+# The pair of a run's or message's metadata that names the question of ours which it belongs to. A run whose id no
+# answer told is found, and known to be ours, by it.
+REQUEST_KEY = "dashnb_request"
 RESERVED_FUNCTION_NAMES = frozenset({"search"})
 
 

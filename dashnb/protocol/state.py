@@ -71,6 +71,9 @@ class RunState:
         last_event_id: The id of the last event that had one, ``""`` if the server gives none.
         reasoning: What a reasoning model thought, apart from the answer; ``""`` if it shows nothing of it.
         asides: What only a person sees of the calls of functions, by the call's id; not from the wire.
+        outputs: What functions that were called returned, by the call's id or else its number, until the run
+            has taken it; not from the wire.
+        request_key: What names the request for this run in the run's metadata; ``""`` before it is sent.
     """
 
     def __init__(self, *, requested_at: float | None = None) -> None:
@@ -87,6 +90,8 @@ class RunState:
         self.last_event_id = ""
         self.reasoning = ""
         self.asides: dict[str, Aside] = {}
+        self.outputs: dict[str, str] = {}
+        self.request_key = ""
         self._steps: dict[str, StepPieces] = {}
         self._messages: dict[str, MessagePieces] = {}
 
@@ -223,6 +228,8 @@ class RunState:
         self.thread_id = run.thread_id or self.thread_id
         self.usage = run.usage or self.usage
         self.error = run.last_error or self.error
+        if self.status == ABANDONED:  # somebody reads it again
+            self.ended_at = None
         self.status = status
         if is_final(status):
             self._end(status, at)

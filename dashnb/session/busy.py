@@ -10,7 +10,8 @@ from dashnb.client.client import Client
 from dashnb.errors import APIError, BadRequestError, ConflictError, NotFoundError
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import Run
-from dashnb.protocol.state import ABANDONED, RunState
+from dashnb.protocol.state import RunState
+from dashnb.session.request import is_of
 
 Busy = Literal["raise", "wait", "cancel"]
 Decide = Callable[[Run], Busy]
@@ -18,8 +19,8 @@ Decide = Callable[[Run], Busy]
 MOST_TRIES = 3
 
 
-def make_room(client: Client, refused: BadRequestError | ConflictError, decide: Decide, *, thread_id: str) -> None:
-    """See to it that the run which a refusal names does not stand in the way any more.
+def make_room(client: Client, refused: BadRequestError | ConflictError, decide: Decide, *, thread_id: str) -> Run:
+    """The run that a refusal names, once it does not stand in the way any more.
 
     Args:
         client: Where the thread is.
@@ -35,20 +36,39 @@ def make_room(client: Client, refused: BadRequestError | ConflictError, decide: 
         raise refused
     how = "wait" if is_final(run.status) else decide(run)
     try:
-        if how == "cancel":
-            client.runs.cancel(run.id, thread_id=thread_id)
+        if how == "cancel" and run.status != "cancelling":
+            run = _cancelled(client, run, thread_id)
         if how != "raise":
             run = client.runs.wait(run.id, thread_id=thread_id)
     except APIError as error:
         raise _busy(refused, run, thread_id) from error
     if not is_final(run.status):
         raise _busy(refused, run, thread_id) from None
+    return run
+
+
+def _cancelled(client: Client, run: Run, thread_id: str) -> Run:
+    """The run after it was told to stop, which it may have done by itself just before."""
+    try:
+        return client.runs.cancel(run.id, thread_id=thread_id)
+    except APIError:
+        now = client.runs.retrieve(run.id, thread_id=thread_id)
+        if not is_final(now.status):
+            raise
+        return now
 
 
 def is_left_behind(active: Run, own: Iterable[RunState]) -> bool:
-    """True if a run is one of our own that waits for functions, or that nobody reads any more."""
-    mine = [state for state in own if state.id == active.id]
-    return any(active.status == "requires_action" or state.status == ABANDONED for state in mine)
+    """True if a run is one of our own that waits for functions, or that nobody reads any more.
+
+    One whose id we never learnt is known by its request's key.
+    """
+    return any(active.status == "requires_action" or state.is_final for state in own if is_own(active, state))
+
+
+def is_own(run: Run, state: RunState) -> bool:
+    """True if a state is that of a run, by its id or by the key of its request."""
+    return state.id == run.id or (not state.id and is_of(run, state.request_key))
 
 
 def _named(client: Client, refused: APIError, thread_id: str) -> Run | None:

@@ -27,6 +27,11 @@ from dashnb.session.results import Outcome, UnreadableResult, outcome_of
 from dashnb.session.tools import ArgumentsError, FunctionTool
 
 TRACEBACK_LINES = 8
+Keep = Callable[[ToolCall, Outcome], None]
+
+
+# What a call came to of which nobody knows how far it got: it is not made a second time.
+INTERRUPTED = Outcome("Error: the person interrupted this call before it had ended")
 
 
 class OutOfTime(BaseException):
@@ -34,7 +39,10 @@ class OutOfTime(BaseException):
 
 
 def call_all(
-    calls: Sequence[ToolCall], functions: Mapping[str, FunctionTool], decisions: Mapping[int, Decision]
+    calls: Sequence[ToolCall],
+    functions: Mapping[str, FunctionTool],
+    decisions: Mapping[int, Decision],
+    keep: Keep = lambda _call, _outcome: None,
 ) -> list[Outcome]:
     """The outcome of each call, in order. Functions that may run side by side do.
 
@@ -42,14 +50,25 @@ def call_all(
         calls: The calls.
         functions: The functions by name.
         decisions: What was decided about each call, by its number.
+        keep: Takes the outcome of a call when it begins, as one that was interrupted, and when it has ended.
     """
+
+    def work(call: ToolCall) -> Callable[[], Outcome]:
+        keep(call, INTERRUPTED)
+        return partial(_kept, call, functions[call.name], decisions[call.number], keep)
+
     if len(calls) == 1:
-        return [_outcome(calls[0], functions[calls[0].name], decisions[calls[0].number])]
-    works = [partial(_outcome, call, functions[call.name], decisions[call.number]) for call in calls]
-    apart = [_Apart(work) if functions[call.name].parallel else None for call, work in zip(calls, works, strict=True)]
+        return [work(calls[0])()]
+    apart = [_Apart(work(call)) if functions[call.name].parallel else None for call in calls]
     # Those that must be called here are called while the others run.
-    here = [None if one else work() for one, work in zip(apart, works, strict=True)]
+    here = [None if one else work(call)() for one, call in zip(apart, calls, strict=True)]
     return [one.result() if one else outcome for one, outcome in zip(apart, here, strict=True)]  # type: ignore[misc]
+
+
+def _kept(call: ToolCall, tool: FunctionTool, decision: Decision, keep: Keep) -> Outcome:
+    outcome = _outcome(call, tool, decision)
+    keep(call, outcome)
+    return outcome
 
 
 def _outcome(call: ToolCall, tool: FunctionTool, decision: Decision) -> Outcome:

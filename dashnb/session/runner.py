@@ -1,7 +1,8 @@
 """One run, from the request to its record: the whole path of the data on one screen.
 
 for event in stream: the state grows, and is yielded
-requires_action → decide → call the functions → submit → go on with the new stream
+requires_action → decide → call the functions, each once → submit → go on with the new stream
+an answer that is lost → the run is looked for by its request, and joined
 a person has still to decide → the run is left waiting
 ended, failed, interrupted, waiting → record, always
 """
@@ -10,22 +11,38 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
 
 from dashnb.client.client import Client
+from dashnb.client.failures import may_have_arrived
+from dashnb.client.procedures import calls_of, let_pass, still_waits
 from dashnb.client.stream import RunStream
-from dashnb.errors import APIError, BadRequestError, ConflictError, DashnbError, RunError, StreamError
+from dashnb.errors import (
+    APIError,
+    BadRequestError,
+    CassetteMismatch,
+    ConflictError,
+    ConnectionFailed,
+    DashnbError,
+    RunError,
+    StreamError,
+)
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import LastError
 from dashnb.protocol.pieces import NO_ASIDE
-from dashnb.protocol.state import ABANDONED, RunState
-from dashnb.session.approval import NOBODY, Ask, decide
+from dashnb.protocol.state import ABANDONED, RunState, ToolCall
+from dashnb.session.approval import NOBODY, Ask, Decision, decide
 from dashnb.session.busy import MOST_TRIES
 from dashnb.session.calling import call_all
+from dashnb.session.request import find, stop
+from dashnb.session.results import Outcome
 from dashnb.session.tools import FunctionTool
 
 MOST_ROUNDS = 16
+# Seconds before outputs that did not arrive are handed in again.
+HAND_IN_PAUSES = (0.5, 1.0, 2.0, 4.0)
 Recorder = Callable[[RunState, str], None]
+# The stream after each event; None once for a run that can only be read as a whole.
+Streams = Generator[RunStream | None, None, None]
 Refusal = BadRequestError | ConflictError
 
 
@@ -35,7 +52,7 @@ def _no_room(refused: Refusal) -> None:
 
 def run(
     client: Client,
-    begin: Callable[[RunState], RunStream],
+    begin: Callable[[RunState], Streams],
     functions: Mapping[str, FunctionTool],
     *,
     state: RunState,
@@ -48,7 +65,7 @@ def run(
 
     Args:
         client: Where the run goes on after its functions were called.
-        begin: Sends what comes before the run and opens its first stream, which adds up in the state.
+        begin: Sends what comes before the run and reads its first stream, which adds up in the state.
         functions: The functions it may ask for, by name.
         state: The state, still empty.
         record: Called once at the end, however the run ended, with the state and the engine's name.
@@ -62,28 +79,31 @@ def run(
         StreamError: The stream broke.
         APIError: The service refused a request.
     """
-    engine = ""
+    engine, told = "", False
     try:
-        following = _begin(begin, state, make_room)
+        following = _begin(client, begin, state, make_room)
         for rounds in itertools.count():
             for stream in _read(client, following, state):
-                engine = stream.engine if stream else engine
+                engine, told = stream.engine if stream else engine, True
                 yield state
             if not state.pending_calls:
                 break
             if rounds == MOST_ROUNDS:
                 raise _endless(state)
-            outputs = call_functions(functions, state, ask)
-            if outputs is None:
+            decisions = decide(_to_call(functions, state), functions, ask)
+            if decisions is None:
+                if not told:
+                    yield state
                 return
             is_mine = True
-            following = _events(hand_in(client, outputs, state))
+            call_functions(functions, state, decisions)
+            following = _handed_in(client, state)
         if state.status != "completed":
             raise failure(state)
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         if is_mine:
             stop(client, state)
-        else:
+        elif state.status != "requires_action":
             state.end(ABANDONED, at=client.clock())
         raise
     except DashnbError as error:
@@ -107,61 +127,142 @@ def go_on(
 
     Raises: as `run`; RunError also if the run does not wait for functions.
     """
-    if not state.pending_calls:
+    if is_final(state.status) or not state.id:
         raise RunError(
             f"The run {state.id} does not wait for functions: it is {state.status or 'not begun'}.\n"
             "Ask a new question instead.",
             state=state,
         )
-    outputs = call_functions(functions, state, ask)
-    if outputs is None:
-        yield state
-        return
-    yield from run(client, lambda _: hand_in(client, outputs, state), functions, state=state, record=record, ask=ask)
+    yield from run(
+        client, lambda state: _taken_up(client, state), functions, state=state, record=record, ask=ask, is_mine=False
+    )
 
 
-def _events(stream: RunStream) -> Generator[RunStream, None, None]:
+# --- streams -----------------------------------------------------------------------------------
+
+
+def read(stream: RunStream) -> Streams:
+    """The stream after each of its events."""
     with stream:
         for _event in stream:
             yield stream
 
 
 def _begin(
-    begin: Callable[[RunState], RunStream], state: RunState, make_room: Callable[[Refusal], None]
-) -> Generator[RunStream, None, None]:
-    """The stream after each event, begun again if the thread was taken and room could be made."""
+    client: Client, begin: Callable[[RunState], Streams], state: RunState, make_room: Callable[[Refusal], None]
+) -> Streams:
+    """The stream after each event, begun again if the thread was taken and room could be made.
+
+    If the answer is lost, the run that the request made is read; a second one would be another run.
+    """
     for tries in itertools.count(1):
         try:
-            yield from _events(begin(state))
+            yield from begin(state)
             return
         except (BadRequestError, ConflictError) as refused:
             if state.event_count or tries == MOST_TRIES:
                 raise
             make_room(refused)
+        except DashnbError as error:
+            made = None if state.event_count or not may_have_arrived(error) else find(client, state)
+            if made is None:
+                raise
+            yield from read(client.runs.join(made.id, thread_id=state.thread_id, state=state))
+            return
 
 
-def _read(
-    client: Client, following: Generator[RunStream, None, None], state: RunState
-) -> Generator[RunStream | None, None, None]:
-    """The stream after each event; None once for a run that can only be read as a whole."""
+def _handed_in(client: Client, state: RunState) -> Streams:
+    """The stream with which a run goes on after its functions, whose outputs it gets once.
+
+    If the answer is lost, the run is looked at first: it has gone on, or gets the same outputs again.
+
+    Raises:
+        DashnbError: The outputs were refused, or did not arrive after several attempts.
+    """
+    for pause in (*HAND_IN_PAUSES, None):
+        events = state.event_count
+        try:
+            yield from read(hand_in(client, state))
+            return
+        except DashnbError as error:
+            # A refusal may say that the run does not wait any more: it has the outputs from an earlier attempt.
+            is_refusal = isinstance(error, (BadRequestError, ConflictError))
+            is_lost = isinstance(error, ConnectionFailed) or may_have_arrived(error)
+            if state.event_count > events or not (is_refusal or is_lost):
+                raise
+            if _has_gone_on(client, state, error):
+                yield from _joined(client, state)
+                return
+            if pause is None or not is_lost:
+                raise
+            client.drive(let_pass(pause))
+
+
+def _has_gone_on(client: Client, state: RunState, error: DashnbError) -> bool:
+    """True if a run does not wait any more for the calls that a state knows of.
+
+    Raises:
+        DashnbError: The given one, if nobody can say.
+    """
     try:
-        yield from following
-    except StreamError:
-        if state.event_count or not state.id:
+        now = client.runs.retrieve(state.id, thread_id=state.thread_id)
+        waits = client.drive(still_waits(state, now))
+    except DashnbError:
+        raise error from None
+    return bool(now.status) and not waits
+
+
+def _joined(client: Client, state: RunState) -> Streams:
+    """What a run tells behind what is known of it."""
+    if state.steps and not state.last_event_id:  # no place to go on from
+        yield from _recovered(client, state)
+    else:
+        yield from read(client.runs.join(state.id, thread_id=state.thread_id, state=state))
+
+
+def _taken_up(client: Client, state: RunState) -> Streams:
+    """The stream with which a run has gone on since; none if it still waits for what the state says."""
+    try:
+        now = client.runs.retrieve(state.id, thread_id=state.thread_id)
+    except CassetteMismatch:  # nobody looked when it was recorded
+        return
+    waits: bool = client.drive(still_waits(state, now))
+    if calls_of(state.run) and waits:
+        state.merge(now)
+    else:
+        yield from _joined(client, state)
+
+
+def _read(client: Client, following: Streams, state: RunState) -> Streams:
+    """The stream after each event, and the run as a whole where no stream tells of it."""
+    heard = False
+    try:
+        for stream in following:
+            # The run has gone on, so that it has what was handed in. A function that was left behind keeps its own.
+            heard, state.outputs = True, {}
+            yield stream
+    except StreamError as error:
+        if heard or not state.id or error.code:
             raise
-        client.runs.recover(state)
-        yield None
+        yield from _recovered(client, state)
 
 
-def call_functions(functions: Mapping[str, FunctionTool], state: RunState, ask: Ask) -> list[dict[str, Any]] | None:
-    """The outputs of the calls that a run waits for, in order; None if a person has still to decide.
+def _recovered(client: Client, state: RunState) -> Streams:
+    client.runs.recover(state)
+    state.outputs = {}
+    yield None
 
-    What only a person sees of the calls is kept in the state.
+
+# --- functions ---------------------------------------------------------------------------------
+
+
+def _to_call(functions: Mapping[str, FunctionTool], state: RunState) -> list[ToolCall]:
+    """The calls that a run waits for, without those that were made already.
 
     Raises:
         RunError: A call names a function that is not there.
     """
-    calls = state.pending_calls
+    calls = [call for call in state.pending_calls if _name(call) not in state.outputs]
     missing = sorted({call.name for call in calls} - set(functions))
     if missing:
         raise RunError(
@@ -169,42 +270,38 @@ def call_functions(functions: Mapping[str, FunctionTool], state: RunState, ask: 
             "Pass the function in tools=[…], or hand in the outputs: client.runs.submit_tool_outputs(…).",
             state=state,
         )
-    decisions = decide(calls, functions, ask)
-    if decisions is None:
-        return None
-    outcomes = call_all(calls, functions, decisions)
-    told = list(zip(calls, outcomes, strict=True))
-    state.asides.update({call.id: outcome.aside for call, outcome in told if outcome.aside != NO_ASIDE})
-    return [{"tool_call_id": call.id, "output": outcome.text} for call, outcome in told]
+    return calls
 
 
-def hand_in(client: Client, outputs: list[dict[str, Any]], state: RunState) -> RunStream:
+def call_functions(functions: Mapping[str, FunctionTool], state: RunState, decisions: Mapping[int, Decision]) -> None:
+    """Make the calls that a run waits for and that were not made yet.
+
+    The state keeps what comes of each as soon as it is there, so that no interrupt and no lost answer lets it
+    be made again, and what only a person sees of it.
+    """
+    outputs = state.outputs
+
+    def keep(call: ToolCall, outcome: Outcome) -> None:
+        outputs[_name(call)] = outcome.text
+        if outcome.aside != NO_ASIDE:
+            state.asides[call.id] = outcome.aside
+
+    call_all(_to_call(functions, state), functions, decisions, keep)
+
+
+def hand_in(client: Client, state: RunState) -> RunStream:
     """The stream with which a run goes on after the outputs of its functions."""
+    outputs = [{"tool_call_id": call.id, "output": state.outputs[_name(call)]} for call in state.pending_calls]
     return client.runs.submit_tool_outputs(
         state.id, thread_id=state.thread_id, tool_outputs=outputs, stream=True, state=state
     )
 
 
-def stop(client: Client, state: RunState) -> None:
-    """Cancel a run that nobody reads any more, or mark it as abandoned where the service cannot cancel."""
-    if state.is_final:
-        return
-    at = client.clock()
-    try:
-        client.runs.cancel(state.id, thread_id=state.thread_id)
-    except DashnbError:
-        state.end(_late_end(client, state) or ABANDONED, at=at)
-    else:
-        state.end("cancelled", at=at)
+def _name(call: ToolCall) -> str:
+    return call.id or str(call.number)
 
 
-def _late_end(client: Client, state: RunState) -> str:
-    """How a run ended just before it could be cancelled, or ``""`` if it goes on or cannot be asked."""
-    try:
-        run = client.runs.retrieve(state.id, thread_id=state.thread_id)
-    except DashnbError:
-        return ""
-    return run.status if is_final(run.status) else ""
+# --- ends --------------------------------------------------------------------------------------
 
 
 def refuse(client: Client, state: RunState, error: DashnbError) -> None:

@@ -7,18 +7,19 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from dashnb.client.calls import Call, create_run, streamed
+from dashnb.client.calls import Call, create_run, list_messages, streamed
 from dashnb.client.client import Client
-from dashnb.client.stream import RunStream
 from dashnb.errors import BadRequestError, ConflictError, DashnbError, InvalidArgument
 from dashnb.protocol.objects import Assistant, Run, Thread
-from dashnb.protocol.requests import PAGE_LIMIT
+from dashnb.protocol.requests import PAGE_LIMIT, REQUEST_KEY
 from dashnb.protocol.state import RunState
 from dashnb.session.approval import Ask, Policy, by_policy
-from dashnb.session.busy import Busy, Decide, is_left_behind, make_room
+from dashnb.session.busy import Busy, Decide, is_left_behind, is_own, make_room
 from dashnb.session.connection import connect, place_of
+from dashnb.session.interrupts import held_back
 from dashnb.session.recording import Recording
-from dashnb.session.runner import go_on, run
+from dashnb.session.request import HURRY_SECONDS, new_key, say
+from dashnb.session.runner import Streams, go_on, read, run
 from dashnb.session.tools import FunctionTool, ToolLike, as_tools
 from dashnb.settings import Settings
 
@@ -60,6 +61,7 @@ class Session:
         approve: Who decides about calls of tools that were made with ``approval="ask"``: ``auto`` approves and
             ``deny`` denies each, without asking; or a function from the call and its tool to a
             `dashnb.session.approval.Decision`, or to None, which leaves the run waiting for `proceed`.
+        keys: Makes the key of each question, by which its run is found if no answer tells its id.
 
     Attributes:
         runs: The states of the runs of this session, in order.
@@ -78,6 +80,7 @@ class Session:
         clock: Callable[[], int] = now_ms,
         busy: Busy | Decide = "raise",
         approve: Policy | Ask = "deny",
+        keys: Callable[[], str] = new_key,
     ) -> None:
         if not callable(busy) and busy not in get_args(Busy):
             raise InvalidArgument(f"busy must be one of {', '.join(get_args(Busy))}, got {busy!r}.")
@@ -96,6 +99,7 @@ class Session:
         self._recording = ledger if isinstance(ledger, Recording) else Recording(ledger)
         self._clock = clock
         self._busy = busy
+        self._keys = keys
         self._ask = approve if callable(approve) else by_policy(approve)
 
     @property
@@ -192,8 +196,8 @@ class Session:
             if state.id:
                 self._record(state, self._question(state), engine, started)
 
-        def begin(state: RunState) -> RunStream:
-            return client.runs.join(run_id, thread_id=thread_id, state=state)
+        def begin(state: RunState) -> Streams:
+            return read(client.runs.join(run_id, thread_id=thread_id, state=state))
 
         return run(client, begin, self._functions, state=state, record=record, ask=self._ask, is_mine=False)
 
@@ -226,6 +230,9 @@ class Session:
         else:
             run_id = waiting if isinstance(waiting, str) else waiting.id
             state = client.runs.load(run_id, thread_id=self.thread.id)
+            for known in self.runs:
+                if known.id == state.id:  # what was called for it is not called again
+                    state.outputs, state.asides = known.outputs, known.asides
         if not any(state is known for known in self.runs):
             self.runs.append(state)
 
@@ -236,22 +243,27 @@ class Session:
 
     def _run(self, text: str | None) -> Generator[RunState, None, None]:
         client, started = self.client, self._clock()
-        state = RunState()
+        state, key = RunState(), self._keys()
         self.runs.append(state)
         said = text is None
 
         def record(state: RunState, engine: str) -> None:
             self._record(state, text or "", engine, started)
 
-        def begin(state: RunState) -> RunStream:
+        def begin(state: RunState) -> Streams:
             nonlocal said
             if not said:
-                client.messages.create(self.thread.id, content=text or "")
+                say(client, text or "", thread_id=self.thread.id, key=key)
                 said = True
-            return client.open(streamed(self._call()), state=state)
+            call = self._call(key)
+            state.thread_id, state.request_key = self.thread.id, key
+            yield from read(client.open(streamed(call), state=state))
 
         def free(refused: BadRequestError | ConflictError) -> None:
-            make_room(client, refused, self._decide, thread_id=self.thread.id)
+            freed = make_room(client, refused, self._decide, thread_id=self.thread.id)
+            for left in self.runs:
+                if left is not state and is_own(freed, left):
+                    left.merge(freed)
 
         return run(client, begin, self._functions, state=state, record=record, ask=self._ask, make_room=free)
 
@@ -264,15 +276,16 @@ class Session:
         """What a run that somebody else began was asked: the newest message of the user before it."""
         began = (state.run.created_at if state.run else None) or 0
         try:
-            messages = self.client.messages.list(state.thread_id, limit=PAGE_LIMIT)
-        except DashnbError:
+            messages = self.client.send(list_messages(state.thread_id, limit=PAGE_LIMIT).within(HURRY_SECONDS))
+        except (DashnbError, KeyboardInterrupt):  # the run is over, or being left; its record does not wait
             return ""
         asked = (message for message in messages if message.role == "user" and (message.created_at or 0) <= began)
         return next((message.text for message in asked), "")
 
-    def _call(self) -> Call[Run]:
+    def _call(self, key: str) -> Call[Run]:
+        metadata = {REQUEST_KEY: key}
         if not self._given:
-            return create_run(self.thread.id, assistant_id=self.assistant.id)
+            return create_run(self.thread.id, assistant_id=self.assistant.id, metadata=metadata)
         # What this session asks of an assistant that it did not make goes with each run.
         return create_run(
             self.thread.id,
@@ -280,11 +293,13 @@ class Session:
             model=self._model,
             instructions=self._instructions,
             tools=self._definitions or None,
+            metadata=metadata,
         )
 
     def _record(self, state: RunState, prompt: str, engine: str, started: int) -> None:
         place = place_of(self.client.base_url)
-        self._recording.record(state, prompt=prompt, engine=engine, connection=place, recorded_at=started)
+        with held_back():
+            self._recording.record(state, prompt=prompt, engine=engine, connection=place, recorded_at=started)
 
     def close(self) -> None:
         """Close what the session opened itself: its client and its ledger."""

@@ -20,6 +20,8 @@ Tools = Iterable[Json | Tool]
 class Call(Generic[T]):
     """One request: an operation with its ids, query and body, and the class of its answer.
 
+    With ``seconds`` it is sent once and has that long for an answer; else it takes the client's own time and tries.
+
     >>> from dashnb.client.calls import retrieve_run
     >>> call = retrieve_run("run_1", thread_id="thread_1")
     >>> call.operation.method, call.path
@@ -31,11 +33,16 @@ class Call(Generic[T]):
     ids: Json = field(default_factory=dict)
     query: Json = field(default_factory=dict)
     body: Json | None = None
+    seconds: float | None = None
 
     @property
     def path(self) -> str:
         """The path below the base URL, ids quoted."""
         return self.operation.path.format(**{name: quote(str(value), safe="") for name, value in self.ids.items()})
+
+    def within(self, seconds: float) -> Call[T]:
+        """The same call, for somebody who does not wait long."""
+        return replace(self, seconds=seconds)
 
     def at(self, cursor: str, entry_id: str) -> Call[T]:
         """The same list ``after`` or ``before`` an entry."""

@@ -3,7 +3,7 @@
 Which exchange answers a request:
 
 * The first one that was not played yet, if method, path with query, and body are the same. JSON is compared
-  as values; ``[redacted]`` in the cassette stands for any text.
+  as values; ``[redacted]`` in the cassette stands for any text, and the keys of requests are not compared.
 * Requests that were under way at the same time in the recording may come in any order.
 * A GET may come less often than it was recorded, as when a run is looked at until it ends: what repeats an
   earlier GET is passed over.
@@ -27,6 +27,7 @@ from typing import Any
 import httpx
 
 from dashnb.client.cassettes.cassette import Cassette, Exchange, read_cassette
+from dashnb.client.cassettes.keyed import Keys, key_of, without_key
 from dashnb.client.cassettes.redaction import Redactor
 from dashnb.client.client import monotonic_ms
 from dashnb.credentials import REDACTED
@@ -46,6 +47,7 @@ class Player:
 
     def __init__(self, cassette: Cassette) -> None:
         self.cassette = cassette
+        self.keys = Keys()
         self._waiting = list(cassette.exchanges)
         self._played: list[Exchange] = []
         self._count = 0
@@ -61,6 +63,7 @@ class Player:
         with self._lock:
             self._count += 1
             found = self._found(came)
+            self.keys.give(key_of(found.body), key_of(came.body))
         if not found.status and found.end != "broke":
             raise CassetteMismatch(
                 f"Request {found.number} of the cassette {self.cassette.path} has no answer: "
@@ -211,7 +214,7 @@ class ReplayTransport(httpx.BaseTransport):
     def _body(self, exchange: Exchange, began: float) -> Generator[bytes, None, None]:
         for at, chunk in exchange.chunks:
             self._wait(began, at)
-            yield chunk
+            yield self._player.keys.put(chunk)
         if exchange.end in ("", "left"):
             raise self._player.stopped(exchange)
         self._wait(began, exchange.ended_ms)
@@ -256,7 +259,7 @@ class AsyncReplayTransport(httpx.AsyncBaseTransport):
     async def _body(self, exchange: Exchange, began: float) -> AsyncGenerator[bytes, None]:
         for at, chunk in exchange.chunks:
             await self._wait(began, at)
-            yield chunk
+            yield self._player.keys.put(chunk)
         if exchange.end in ("", "left"):
             raise self._player.stopped(exchange)
         await self._wait(began, exchange.ended_ms)
@@ -307,7 +310,8 @@ def _body(content: bytes) -> Any:
 
 
 def _is_same(recorded: Exchange, came: Exchange) -> bool:
-    return recorded.method == came.method and _fits(recorded.path, came.path) and _fits(recorded.body, came.body)
+    before, now = without_key(recorded.body), without_key(came.body)
+    return recorded.method == came.method and _fits(recorded.path, came.path) and _fits(before, now)
 
 
 def _fits(recorded: Any, came: Any) -> bool:
@@ -336,7 +340,7 @@ def _difference(expected: Exchange, came: Exchange) -> Iterator[str]:
         yield _line(f"Came: {Redactor().text(new)}")
         return
     yield _line(f"It is {old}, as request {expected.number} of the cassette, with another body:")
-    before, after = (_pretty(one.body) for one in (expected, came))
+    before, after = (_pretty(without_key(one.body)) for one in (expected, came))
     lines = [line for line in difflib.unified_diff(before, after, n=0, lineterm="") if not line.startswith("@@")][2:]
     yield from map(_line, lines[:MOST_LINES])
     if len(lines) > MOST_LINES:

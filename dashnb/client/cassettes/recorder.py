@@ -17,6 +17,7 @@ import httpx
 
 from dashnb import __version__
 from dashnb.client.cassettes.cassette import MARK, VERSION, is_cassette
+from dashnb.client.cassettes.keyed import Keys, key_of
 from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.client import monotonic_ms
 from dashnb.database import beginning
@@ -50,6 +51,7 @@ class Tape:
     def __init__(self, path: Path | str, *, base_url: str, redactor: Redactor, clock: Callable[[], float]) -> None:
         self.path = Path(path).expanduser()
         self.redactor = redactor
+        self.keys = Keys()
         self.clock = clock
         self._lock = threading.Lock()
         self._count = 0
@@ -91,7 +93,9 @@ class Tape:
     def _body(self, body: bytes) -> dict[str, Any]:
         if not body:
             return {}
-        text = self.redactor.text(body.decode("utf-8", "replace"))
+        with suppress(ValueError, RecursionError):
+            self.keys.number(key_of(json.loads(body)))
+        text = self.redactor.text(self.keys.put(body).decode("utf-8", "replace"))
         try:
             return {"json": json.loads(text)}
         except (ValueError, RecursionError):
@@ -134,7 +138,7 @@ class Take:
 
     def came(self, chunk: bytes) -> None:
         """A piece of the answer is here."""
-        self._write_chunks(self._sieve.feed(self._ms(), chunk))
+        self._write_chunks(self._sieve.feed(self._ms(), self._tape.keys.put(chunk)))
 
     def ended(self) -> None:
         """The answer is complete."""
