@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -253,6 +254,111 @@ def test_an_interrupt_cancels_the_run_keeps_the_answer_and_fails_the_cell_in_one
     assert (row["status"], row["text"]) == ("cancelled", answer.text)
     monkeypatch.undo()
     run(shell, "%%assistant\nWhat is 2 + 3?")
+
+
+def stopped(shell: InteractiveShell, cell: str) -> str:
+    """What a person sees of a cell that was stopped."""
+    with capture_output() as captured:
+        result = shell.run_cell(cell)
+    assert type(result.error_in_exec).__name__ == "RunInterrupted", result.error_in_exec
+    shown = captured.stdout + captured.stderr
+    assert "Traceback" not in shown
+    assert "KeyboardInterrupt" not in shown
+    return shown
+
+
+class Interrupting(httpx.BaseTransport):
+    """The way to the service, on which some requests are interrupted after they arrived, or before."""
+
+    def __init__(self, inner: httpx.BaseTransport, *ends: str, arrives: bool = True) -> None:
+        self._inner = inner
+        self._ends = list(ends)
+        self._arrives = arrives
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self._ends and request.method == "POST" and request.url.path.endswith(self._ends[0]):
+            self._ends.pop(0)
+            if self._arrives:
+                self._inner.handle_request(request).close()
+            raise KeyboardInterrupt
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def put_between(shell: InteractiveShell, *ends: str, arrives: bool = True) -> None:
+    magics: Any = shell.magics_manager.registry["AssistantMagics"]
+    http = magics.conversation.client._http
+    http._transport = Interrupting(http._transport, *ends, arrives=arrives)
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["arrives", "does not arrive"])
+@pytest.mark.parametrize("end", ["/assistants", "/threads", "/messages", "/runs"])
+def test_an_interrupt_before_the_first_event_is_a_line_and_the_next_question_goes_through(
+    shell: InteractiveShell, end: str, arrives: bool
+) -> None:
+    put_between(shell, end, arrives=arrives)
+    shown = stopped(shell, "%%assistant -o answer\nTell me a story")
+    if end == "/runs" and arrives:
+        assert "the run was cancelled" in shown
+        assert (shell.user_ns["answer"].status, bool(shell.user_ns["answer"].id)) == ("cancelled", True)
+    _, shown = run(shell, "%%assistant\nWhat is 2 + 3?")
+    assert "equals 5" in shown
+
+
+def test_a_second_interrupt_while_the_run_is_cancelled_keeps_what_arrived_and_is_said_in_a_line(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dashnb.view import TextView
+
+    shown, finish = TextView.show, TextView.finish
+    finished: list[str] = []
+
+    def interrupt_after_some_text(view: TextView, state: RunState) -> None:
+        shown(view, state)
+        if len(state.text) > 20:
+            raise KeyboardInterrupt
+
+    def interrupt_at_the_end(view: TextView, state: RunState) -> None:
+        finished.append(state.text)
+        if len(finished) == 1:
+            raise KeyboardInterrupt
+        finish(view, state)
+
+    monkeypatch.setattr(TextView, "show", interrupt_after_some_text)
+    monkeypatch.setattr(TextView, "finish", interrupt_at_the_end)
+    put_between(shell, "/cancel", arrives=False)
+    said = stopped(shell, "%%assistant -o answer\nTell me a story")
+    answer = shell.user_ns["answer"]
+    assert (answer.status, len(answer.text) > 20) == ("abandoned", True)
+    assert finished == [answer.text] * 2
+    assert "was not cancelled" in said
+    row = dashnb.history.runs().to_dicts()[-1]
+    assert (row["status"], row["text"]) == ("abandoned", answer.text)
+    monkeypatch.undo()
+    run(shell, "%%assistant\nWhat is 2 + 3?")
+
+
+def test_a_cell_that_goes_on_after_a_stopped_hand_in_calls_no_function_again(shell: InteractiveShell) -> None:
+    called: list[int] = []
+
+    def big_add(left: int, right: int) -> int:
+        """Add two integers.
+
+        Args:
+            left: The first one.
+            right: The second one.
+        """
+        called.append(left)
+        return left + right
+
+    shell.user_ns["big_add"] = big_add
+    put_between(shell, "/submit_tool_outputs", "/cancel", arrives=False)
+    stopped(shell, "%%assistant -t big_add\nAdd 87787 to 788988737")
+    _, shown = run(shell, "%assistant continue -t big_add")
+    assert "789076524" in shown
+    assert called == [87787]
 
 
 def test_unloading_restores_what_was_there_and_loading_again_works(shell: InteractiveShell) -> None:

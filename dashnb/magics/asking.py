@@ -99,6 +99,7 @@ class Asking:
         tools = find_tools(self._options.tools, self._variables)
         session, state = waiting_run(conversation, tools, ask or self._approver.ask)
         states = session.proceed(state)
+        conversation.watch(state)
         self._show(states, state, heading_of(conversation.connection, session), session)
 
     def show_recording(self) -> None:
@@ -196,10 +197,11 @@ class Asking:
         except DashnbError as error:
             self._explain(error)
             raise
-        if state.status == "requires_action" and session is not None:
-            self._conversation.talk.waiting = session
-            if decider is not None:
-                decider.attend(session, state, view)
+        finally:
+            if state.status == "requires_action" and session is not None:
+                self._conversation.talk.waiting = session
+        if state.status == "requires_action" and session is not None and decider is not None:
+            decider.attend(session, state, view)
         self._read_answer(result)
 
     def _keep(self, state: RunState, work: BackgroundRun | None = None) -> RunResult:

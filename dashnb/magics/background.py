@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from dashnb.errors import AnswerMismatch, DashnbError, RunInterrupted, WaitTimeout
+from dashnb.errors import AnswerMismatch, RunInterrupted, WaitTimeout
 from dashnb.protocol.state import RunState
+from dashnb.session.request import cancel
 from dashnb.view import Heading, View, jupyter_display, make_view
 from dashnb.view.pictures import Gallery
 
@@ -84,10 +85,9 @@ class BackgroundRun:
         if self.done or self._stopped.is_set():
             return
         self._stopped.set()
-        if self._state.id and not self._state.is_final:
+        if not self._state.is_final:
             # A stream that says nothing ends with its run; else the thread stops reading at the next event.
-            with suppress(DashnbError):
-                self._client.runs.cancel(self._state.id, thread_id=self._state.thread_id)
+            cancel(self._client, self._state)
 
     def _read(self, view: View, watched: bool) -> None:
         try:

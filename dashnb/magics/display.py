@@ -11,6 +11,7 @@ from dashnb.errors import NotFoundError, RunInterrupted
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import ABANDONED, RunState
 from dashnb.session.connection import Connection
+from dashnb.session.interrupts import held_back
 from dashnb.session.session import Session
 from dashnb.view import Heading, View, make_view, surroundings
 from dashnb.view.pictures import Gallery
@@ -78,17 +79,30 @@ def show(
     view = make_view(chosen, gallery=Gallery() if keep_pictures else None, decider=decider)
     view.begin(replace(heading, watched=not place.in_kernel))
     try:
-        with closing(states):
-            for _ in states:
-                view.show(state)
+        _follow(states, state, view)
     except KeyboardInterrupt:
         raise RunInterrupted(_interrupted(state), state=state) from None
-    finally:
-        view.finish(state)
     return view
 
 
+def _follow(states: Generator[RunState, None, None], state: RunState, view: View) -> None:
+    """Show a run to its end; an interrupt, or a second one, does not take away what arrived."""
+    try:
+        with closing(states):
+            for _ in states:
+                view.show(state)
+    finally:
+        try:
+            view.finish(state)
+        except KeyboardInterrupt:
+            with held_back():
+                view.finish(state)
+            raise
+
+
 def _interrupted(state: RunState) -> str:
+    if state.status == ABANDONED and not state.id:
+        return "Stopped before the run had a name.\nIf it turns up all the same, the next question ends it."
     if state.status == ABANDONED:
         return f"Stopped; the run {state.id} was not cancelled, and may go on at the service.\nWhat arrived is kept."
     return "Stopped; the run was cancelled.\nWhat arrived is kept, and the thread takes the next question."

@@ -11,9 +11,10 @@ from IPython.core.error import UsageError
 
 from dashnb.characters import visible
 from dashnb.credentials import MASK, redacted
-from dashnb.errors import APIError, DashnbError, RunError
+from dashnb.errors import APIError, DashnbError, RunError, RunInterrupted
 from dashnb.magics.arguments import near
 from dashnb.magics.names import KNOWN_MODELS
+from dashnb.protocol.state import RunState
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -150,7 +151,7 @@ def show_whole(error: DashnbError, shell: InteractiveShell) -> None:
 def explained(
     shell: InteractiveShell, language: Callable[[], str], *, debug: bool = False
 ) -> Generator[None, None, None]:
-    """What is raised inside, explained to a reader.
+    """What is raised inside, explained to a reader; an interrupt, too, is said in a line.
 
     Args:
         shell: Where it will be shown.
@@ -158,7 +159,11 @@ def explained(
         debug: True to show the whole traceback.
     """
     try:
-        yield
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            said = "Stopped.\nWhat arrived is kept; run the cell again to go on."
+            raise RunInterrupted(said, state=RunState()) from (interrupt if debug else None)
     except (DashnbError, UsageError) as error:
         explain(error, language())
         if debug and isinstance(error, DashnbError):

@@ -8,6 +8,7 @@ thread: it is read on, or cancelled, or known as our own when it turns up later.
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 
 from dashnb.client.calls import Call, cancel_run, list_runs, retrieve_run
 from dashnb.client.client import Client
@@ -69,6 +70,21 @@ def find(client: Client, state: RunState) -> Run | None:
 def _look(call: Call[Page[Run]], key: str) -> Procedure[Run | None]:
     page: Page[Run] = yield call
     return next((run for run in page if is_of(run, key)), None)
+
+
+def cancel(client: Client, state: RunState) -> None:
+    """Tell the service to end a run that is still being read, if it can."""
+    with suppress(DashnbError):
+        client.drive(_cancelled(state))
+
+
+def _cancelled(state: RunState) -> Procedure[None]:
+    run_id = state.id
+    if not run_id and state.request_key:
+        run = yield from _look(list_runs(state.thread_id).within(HURRY_SECONDS), state.request_key)
+        run_id = run.id if run else ""
+    if run_id:
+        yield cancel_run(run_id, thread_id=state.thread_id).within(HURRY_SECONDS)
 
 
 def stop(client: Client, state: RunState) -> None:
