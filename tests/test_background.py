@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -256,3 +258,41 @@ def test_what_does_not_go_with_it_is_refused(shell: InteractiveShell, options: s
     with pytest.raises(UsageError, match=said):
         run(shell, f"%%assistant {options}\nWork")
     assert failed(shell, f"%%assistant {options}\nWork")
+
+
+class _Holding(httpx.BaseTransport):
+    """A way on which new runs are begun, and nothing is heard of them before it is let go."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._inner = inner
+        self.begun = threading.Event()
+        self.let_go = threading.Event()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        if request.method == "POST" and request.url.path.endswith("/runs"):
+            self.begun.set()
+            assert self.let_go.wait(SECONDS)
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_a_run_that_has_not_told_its_name_yet_can_be_stopped(shell: InteractiveShell, view: Watched) -> None:
+    gate = Gate()
+    serve(shell, Script([TextPiece("Half "), gate, TextPiece("done.")], [TextPiece("free")]))
+    client = magics_of(shell).conversation.client
+    way = _Holding(client._http._transport)
+    client._http._transport = way
+    job = begin(shell)
+    assert way.begun.wait(SECONDS)
+    assert job.id == ""
+    job.cancel()
+    (there,) = client.runs.list(job.thread_id)
+    assert there.status in ("cancelling", "cancelled")
+    way.let_go.set()
+    job.wait(SECONDS)
+    assert isinstance(job.exception, RunInterrupted)
+    run(shell, "%%assistant -o next\nAnd now?")
+    assert shell.user_ns["next"].text == "free"

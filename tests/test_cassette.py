@@ -47,6 +47,7 @@ from dashnb.local.models.engine import TextPiece
 from dashnb.local.service import BASE_URL, LocalService, make_engine
 from dashnb.protocol.state import RunState
 from dashnb.view import Heading, to_html, to_text
+from scripted import numbered
 
 URL = "http://api.example/api/v1"
 KEY = "sk-canary0123456789abcdef"
@@ -231,6 +232,72 @@ def test_a_session_with_a_function_is_replayed(file: Path) -> None:
     with dashnb.connect(f"replay:{file}") as client:
         assert ask(client) == recorded
     assert "789076524" in recorded[0]
+
+
+class _Losing(httpx.BaseTransport):
+    """A way on which the answer to the first new run is lost."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._inner = inner
+        self._lost = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        if request.url.path.endswith("/runs") and request.method == "POST" and not self._lost:
+            self._lost = True
+            response.close()
+            raise httpx.ReadError("connection reset")
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _ask_with_keys(client: Client, keys: Iterator[str]) -> list[str]:
+    with dashnb.Session(client=client, ledger=None, keys=lambda: next(keys)) as session:
+        return [session.ask(f"What is {number} + 3?").text for number in (1, 2)]
+
+
+def _long_keys(start: int) -> Iterator[str]:
+    return (f"{number:032x}" for number in itertools.count(start * 7919))
+
+
+def _record_with_keys(file: Path, keys: Iterator[str], *, loses: bool = False) -> list[str]:
+    with LocalService(
+        ":memory:", make_engine("guide"), ids=numbered(), clock=itertools.count(1711508433283).__next__
+    ) as service:
+        inner = service.transport()
+        recording = RecordingTransport(_Losing(inner) if loses else inner, file, base_url=BASE_URL, clock=ticking())
+        with Client(BASE_URL, transport=recording, clock=ticking(), sleep=lambda _: None) as client:
+            return _ask_with_keys(client, keys)
+
+
+def test_a_recording_does_not_depend_on_the_keys_of_its_requests(tmp_path: Path) -> None:
+    contents = []
+    for start in (1, 2):
+        file = tmp_path / f"{start}.jsonl"
+        _record_with_keys(file, _long_keys(start))
+        contents.append(re.sub(r'"ms": [0-9.]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', "", file.read_text("utf-8")))
+    assert contents[0] == contents[1]
+    assert f"{1:032}" in contents[0]
+
+
+def test_a_cassette_from_before_there_were_keys_is_replayed(file: Path) -> None:
+    recorded = _record_with_keys(file, _long_keys(1))
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    for line in lines:
+        if (body := line.get("request", {}).get("json")) is not None:
+            body.pop("metadata", None)
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    with dashnb.connect(f"replay:{file}") as client:
+        assert _ask_with_keys(client, _long_keys(2)) == recorded
+
+
+def test_a_run_that_was_found_by_its_key_is_found_again_in_the_replay(file: Path) -> None:
+    recorded = _record_with_keys(file, _long_keys(1), loses=True)
+    with dashnb.connect(f"replay:{file}") as client:
+        assert _ask_with_keys(client, _long_keys(2)) == recorded
+    assert "equals 4" in recorded[0]
 
 
 async def aconverse(client: AsyncClient) -> tuple[RunState, list[Any]]:

@@ -6,11 +6,13 @@ at each piece of a stream), in a function, or between two lines of the program. 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import random
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -27,6 +29,7 @@ from dashnb.local.service import BASE_URL, LocalService
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.state import RunState
 from dashnb.session.session import Session
+from port_support import KEY, Port
 from scripted import numbered, ticking
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -329,3 +332,69 @@ def test_a_signal_between_any_two_lines_loses_nothing(capsys: pytest.CaptureFixt
     with capsys.disabled():
         print(f"\n100 signals between {lines} lines: {dict(ends)}")
     assert ends["cancelled"] > 20
+
+
+class Silent(Port):
+    """A server that does what it is asked for, and has the asking process interrupted before it answers."""
+
+    def __init__(self, *ends: str) -> None:
+        super().__init__()
+        self._ends = list(ends)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        is_meant = scope["method"] == "POST" and self._ends and scope["path"].endswith(self._ends[0])
+        if not is_meant:
+            await super().__call__(scope, receive, send)
+            return
+        self._ends.pop(0)
+
+        async def interrupt(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                await left.wait()
+
+        body = await receive()
+        read = iter([body])
+
+        async def listen() -> Any:
+            return next(read, None) or await gone()
+
+        async def gone() -> Any:
+            message = await receive()
+            left.set()
+            return message
+
+        left = asyncio.Event()
+        answering = asyncio.ensure_future(super().__call__(scope, listen, interrupt))
+        leaving = asyncio.ensure_future(gone())
+        await asyncio.wait([leaving])
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", [
+    ("/assistants",), ("/threads",), ("/messages",), ("/runs",), ("/submit_tool_outputs",),
+    ("/runs", "/cancel"), ("/submit_tool_outputs", "/cancel"),
+], ids=" ".join)  # fmt: skip
+def test_a_signal_while_a_server_on_a_port_is_silent_blocks_nothing(ends: tuple[str, ...]) -> None:
+    called: Counter[int] = Counter()
+
+    def count(number: int) -> int:
+        called[number] += 1
+        return number
+
+    with Silent(*ends).open() as port:
+        port.add("one", Counting())
+        with Client(f"{port.root}/one/api/v1", api_key=KEY, timeout=20) as client:
+            session = Session(client=client, ledger=None, tools=[count])
+            with pytest.raises(KeyboardInterrupt):
+                session.ask(QUESTION)
+            (state,) = session.runs
+            stopped = ends[0] in ("/runs", "/submit_tool_outputs")
+            ended = ("cancelled", "completed") if stopped and len(ends) == 1 else ("abandoned",)
+            assert state.status in ended
+            assert bool(state.id) is stopped
+            assert session.ask(NEXT).text == "free"
+            assert max(called.values(), default=0) <= 1
