@@ -126,6 +126,7 @@ class Way(httpx.BaseTransport):
     Attributes:
         faults: By the end of a path, what the next requests of this kind meet.
         sent: Method and end of the path of each request.
+        patience: How long each of them has for an answer, in seconds.
         has_joins: False for a service that tells no run twice, as the cloud.
     """
 
@@ -133,11 +134,13 @@ class Way(httpx.BaseTransport):
         self.inner = inner
         self.faults: dict[str, list[Fault]] = {}
         self.sent: list[str] = []
+        self.patience: list[float] = []
         self.has_joins = True
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         end = request.url.path.rpartition("/")[2]
         self.sent.append(f"{request.method} {end}")
+        self.patience.append(request.extensions["timeout"]["read"])
         if end == "stream" and not self.has_joins:
             return httpx.Response(404, json={"code": "NotFound", "message": "Not found!"})
         left = self.faults.get(end)
@@ -469,3 +472,28 @@ def test_a_stranger_in_the_way_is_still_refused() -> None:
             with pytest.raises(BadRequestError, match="run_1 is requires_action"):
                 session.ask("Pay them.")
         assert stage.client.runs.retrieve("run_1", thread_id="thread_1").status == "requires_action"
+
+
+# --- time --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["messages", "runs", "submit_tool_outputs"])
+def test_where_nothing_is_answered_any_more_looking_takes_seconds_and_the_first_failure_is_told(end: str) -> None:
+    class Dead(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectTimeout("nobody there")
+
+    def die(inner: httpx.BaseTransport, request: httpx.Request) -> httpx.Response:
+        stage.way.inner = Dead()
+        raise SLOW
+
+    with staged() as stage, stage.session() as session:
+        inner = stage.way.inner
+        stage.way.faults = {end: [die]}
+        with pytest.raises(ConnectionFailed, match="did not answer in time \\(ReadTimeout\\)"):
+            session.ask("Pay them.")
+        last = stage.way.sent.index(f"POST {end}")
+        looks = stage.way.patience[last + 1 :]
+        assert len(looks) == 3
+        assert sum(looks) <= 30
+        stage.way.inner = inner

@@ -8,13 +8,15 @@ thread: it is read on, or cancelled, or known as our own when it turns up later.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import TypeVar
 
-from dashnb.client.calls import Call, cancel_run, list_runs, retrieve_run
+from dashnb.client.calls import Call, cancel_run, list_messages, list_runs, retrieve_run
 from dashnb.client.client import Client
 from dashnb.client.failures import may_have_arrived
 from dashnb.client.procedures import Pause, Procedure
-from dashnb.errors import DashnbError
+from dashnb.errors import ConnectionFailed, DashnbError
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import Message, Page, Run
 from dashnb.protocol.requests import REQUEST_KEY
@@ -23,6 +25,10 @@ from dashnb.protocol.state import ABANDONED, RunState
 # A person who stops a run does not wait long: seconds for each request, and until a late run is looked for again.
 HURRY_SECONDS = 5.0
 LATE_SECONDS = 0.25
+# Where an answer was lost, others may be: seconds for each look, and between two of them.
+LOOK_SECONDS = 10.0
+LOOK_PAUSES = (0.5, 1.0)
+T = TypeVar("T")
 
 
 def new_key() -> str:
@@ -54,7 +60,7 @@ def say(client: Client, text: str, *, thread_id: str, key: str) -> None:
 
 def _is_said(client: Client, thread_id: str, key: str) -> bool:
     try:
-        return any(is_of(message, key) for message in client.messages.list(thread_id))
+        return any(is_of(message, key) for message in client.drive(look(list_messages(thread_id))))
     except DashnbError:
         return False
 
@@ -62,14 +68,32 @@ def _is_said(client: Client, thread_id: str, key: str) -> bool:
 def find(client: Client, state: RunState) -> Run | None:
     """The run that the state's request made, as it is now; None if there is none, or nobody can be asked."""
     try:
-        return client.drive(_look(list_runs(state.thread_id), state.request_key)) if state.request_key else None
+        runs = client.drive(look(list_runs(state.thread_id))) if state.request_key else ()
     except DashnbError:
         return None
+    return _own(runs, state)
 
 
-def _look(call: Call[Page[Run]], key: str) -> Procedure[Run | None]:
-    page: Page[Run] = yield call
-    return next((run for run in page if is_of(run, key)), None)
+def look(call: Call[T]) -> Procedure[T]:
+    """The answer to a read after another answer was lost: asked for several times, none of which takes long.
+
+    Raises:
+        DashnbError: None of them was answered.
+    """
+    for pause in LOOK_PAUSES:
+        try:
+            answer: T = yield call.within(LOOK_SECONDS)
+            return answer
+        except DashnbError as error:
+            if not (isinstance(error, ConnectionFailed) or may_have_arrived(error)):
+                raise
+        yield Pause(pause)
+    last: T = yield call.within(LOOK_SECONDS)
+    return last
+
+
+def _own(runs: Iterable[Run], state: RunState) -> Run | None:
+    return next((run for run in runs if is_of(run, state.request_key)), None)
 
 
 def cancel(client: Client, state: RunState) -> None:
@@ -81,7 +105,8 @@ def cancel(client: Client, state: RunState) -> None:
 def _cancelled(state: RunState) -> Procedure[None]:
     run_id = state.id
     if not run_id and state.request_key:
-        run = yield from _look(list_runs(state.thread_id).within(HURRY_SECONDS), state.request_key)
+        runs: Page[Run] = yield list_runs(state.thread_id).within(HURRY_SECONDS)
+        run = _own(runs, state)
         run_id = run.id if run else ""
     if run_id:
         yield cancel_run(run_id, thread_id=state.thread_id).within(HURRY_SECONDS)
@@ -127,7 +152,8 @@ def identify(state: RunState) -> Procedure[None]:
     if not state.request_key:
         return
     for pause in (LATE_SECONDS, None):
-        run = yield from _look(list_runs(state.thread_id).within(HURRY_SECONDS), state.request_key)
+        runs: Page[Run] = yield list_runs(state.thread_id).within(HURRY_SECONDS)
+        run = _own(runs, state)
         if run is not None:
             state.merge(run)
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator, Mapping
 
+from dashnb.client.calls import retrieve_run
 from dashnb.client.client import Client
 from dashnb.client.failures import may_have_arrived
 from dashnb.client.procedures import calls_of, let_pass, still_waits
@@ -33,7 +34,7 @@ from dashnb.protocol.state import ABANDONED, RunState, ToolCall
 from dashnb.session.approval import NOBODY, Ask, Decision, decide
 from dashnb.session.busy import MOST_TRIES
 from dashnb.session.calling import call_all
-from dashnb.session.request import find, stop
+from dashnb.session.request import find, look, stop
 from dashnb.session.results import Outcome
 from dashnb.session.tools import FunctionTool
 
@@ -205,7 +206,7 @@ def _has_gone_on(client: Client, state: RunState, error: DashnbError) -> bool:
         DashnbError: The given one, if nobody can say.
     """
     try:
-        now = client.runs.retrieve(state.id, thread_id=state.thread_id)
+        now = client.drive(look(retrieve_run(state.id, thread_id=state.thread_id)))
         waits = client.drive(still_waits(state, now))
     except DashnbError:
         raise error from None
