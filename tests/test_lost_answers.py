@@ -291,6 +291,18 @@ def test_a_run_named_by_its_id_is_gone_on_with_by_the_outputs_that_are_there() -
         stage.check(done)
 
 
+@pytest.mark.parametrize("by", ["state", "id"])
+def test_another_session_of_the_client_goes_on_with_the_outputs_that_are_there(by: str) -> None:
+    with staged() as stage:
+        stage.way.faults = {"submit_tool_outputs": [before(RESET)] * 5}
+        with stage.session() as session, pytest.raises(ConnectionFailed):
+            session.ask("Pay them.")
+        with stage.session(thread="thread_1") as later:
+            *_, done = later.proceed(session.runs[0] if by == "state" else "run_1")
+        stage.check(done)
+        assert stage.client._unfinished == {}
+
+
 @pytest.mark.parametrize("answer", [400, 401, 403, 404, 409, 413])
 def test_a_refusal_of_outputs_by_a_run_that_still_waits_is_what_the_service_says(answer: int) -> None:
     with staged() as stage, stage.session() as session:
@@ -459,6 +471,27 @@ def test_a_run_that_arrives_late_makes_room_for_the_next_question() -> None:
         stage.way.faults = {"runs": [late]}
         assert session.ask("And now?").text == "free"
         assert (left.status, left.id, stage.called) == ("cancelled", "run_1", {})
+
+
+def test_a_run_that_arrives_after_its_time_is_over_makes_room_too() -> None:
+    held: list[httpx.Request] = []
+
+    def hold(inner: httpx.BaseTransport, request: httpx.Request) -> httpx.Response:
+        held.append(request)
+        raise SLOW
+
+    def late(inner: httpx.BaseTransport, request: httpx.Request) -> httpx.Response:
+        inner.handle_request(held.pop()).close()
+        return inner.handle_request(request)
+
+    ask = [CallPiece(0, "pay", '{"who": "Ann"}'), Spent(1, 1)]
+    with staged(ask, [TextPiece("free")]) as stage, stage.session() as session:
+        stage.way.faults = {"runs": [hold, late]}
+        with pytest.raises(ConnectionFailed):
+            session.ask("Pay them.")
+        assert session.ask("And now?").text == "free"
+        assert stage.client.runs.retrieve("run_1", thread_id="thread_1").status == "cancelled"
+        assert stage.called == {}
 
 
 def test_a_stranger_in_the_way_is_still_refused() -> None:

@@ -196,6 +196,8 @@ class Client(_Endpoint):
         api_key = hidden(api_key)  # a traceback with local variables shows this one
         super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
         self._sleep = sleep
+        # For sessions: the states of runs for which functions were called, by id, until they have the outputs.
+        self._unfinished: dict[str, RunState] = {}
         self._http = _made(
             httpx.Client,
             headers=self._headers,

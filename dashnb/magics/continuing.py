@@ -39,11 +39,7 @@ def _newest(conversation: Conversation) -> RunState:
     run = last_run(conversation, conversation.thread) if conversation.thread else None
     if run is None or run.status != "requires_action":
         raise UsageError("no run of this conversation waits for functions; ask the next question.")
-    state = conversation.client.runs.load(run.id, thread_id=run.thread_id)
-    for known in conversation.talk.left:
-        if known.id == state.id:  # what was called for it in this kernel is not called again
-            state.outputs, state.asides = known.outputs, known.asides
-    return state
+    return conversation.client.runs.load(run.id, thread_id=run.thread_id)
 
 
 def rule(approve: bool, deny: str | None) -> Ask | None:

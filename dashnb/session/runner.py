@@ -97,6 +97,7 @@ def run(
                     yield state
                 return
             is_mine = True
+            client._unfinished[state.id] = state
             call_functions(functions, state, decisions)
             following = _handed_in(client, state)
         if state.status != "completed":
@@ -134,6 +135,8 @@ def go_on(
             "Ask a new question instead.",
             state=state,
         )
+    if known := client._unfinished.get(state.id):  # what was called for it, in another session perhaps
+        state.outputs, state.asides = known.outputs, known.asides
     yield from run(
         client, lambda state: _taken_up(client, state), functions, state=state, record=record, ask=ask, is_mine=False
     )
@@ -239,8 +242,8 @@ def _read(client: Client, following: Streams, state: RunState) -> Streams:
     heard = False
     try:
         for stream in following:
-            # The run has gone on, so that it has what was handed in. A function that was left behind keeps its own.
-            heard, state.outputs = True, {}
+            heard = True
+            _forget_outputs(client, state)
             yield stream
     except StreamError as error:
         if heard or not state.id or error.code:
@@ -250,8 +253,14 @@ def _read(client: Client, following: Streams, state: RunState) -> Streams:
 
 def _recovered(client: Client, state: RunState) -> Streams:
     client.runs.recover(state)
-    state.outputs = {}
+    _forget_outputs(client, state)
     yield None
+
+
+def _forget_outputs(client: Client, state: RunState) -> None:
+    """The run has gone on, so that it has what was handed in. A function that was left behind keeps its own."""
+    client._unfinished.pop(state.id, None)
+    state.outputs = {}
 
 
 # --- functions ---------------------------------------------------------------------------------

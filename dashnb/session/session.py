@@ -230,9 +230,6 @@ class Session:
         else:
             run_id = waiting if isinstance(waiting, str) else waiting.id
             state = client.runs.load(run_id, thread_id=self.thread.id)
-            for known in self.runs:
-                if known.id == state.id:  # what was called for it is not called again
-                    state.outputs, state.asides = known.outputs, known.asides
         if not any(state is known for known in self.runs):
             self.runs.append(state)
 
