@@ -737,6 +737,7 @@ def test_an_interrupt_in_a_function_cancels_the_run(stage: Build) -> None:
             session.ask("?")
         check_cancelled(one, session, "")
     assert one.ledger.tool_calls()["name"] == ["wait"]
+    assert one.client._unfinished == {}
 
 
 def test_a_function_that_ends_the_program_ends_its_call_only(stage: Build) -> None:

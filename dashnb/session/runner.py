@@ -112,6 +112,8 @@ def run(
         refuse(client, state, error)
         raise
     finally:
+        if is_final(state.status):
+            client._unfinished.pop(state.id, None)
         record(state, engine)
 
 
