@@ -17,7 +17,8 @@ from dashnb.view.html import to_html
 from dashnb.view.live import Display, StaticView, TextView, UpdateView, View, jupyter_display, make_view
 from dashnb.view.markdown import to_html as markdown_to_html
 from dashnb.view.modes import MODES, Surroundings, choose_mode, surroundings
-from dashnb.view.text import to_markdown, to_text
+from dashnb.view.run_markdown import to_markdown
+from dashnb.view.text import to_text
 
 __all__ = [
     "MODES",

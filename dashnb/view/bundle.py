@@ -16,7 +16,8 @@ from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view.blocks import Block
 from dashnb.view.heading import Heading
 from dashnb.view.html import NO_PICTURES, to_html
-from dashnb.view.text import to_markdown, to_text
+from dashnb.view.run_markdown import to_markdown
+from dashnb.view.text import to_text
 
 VERSION = 1
 # Characters of the answer, and of all arguments and outputs together, that the metadata keeps; what

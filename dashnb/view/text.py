@@ -1,6 +1,6 @@
-"""A run as plain text and as Markdown.
+"""A run as plain text.
 
-Plain text is for terminals and for ``text/plain``: no ids, no times, and no control characters, which a
+It is for terminals and for ``text/plain``: no ids, no times, and no control characters, which a
 terminal would obey.
 """
 
@@ -10,12 +10,11 @@ import re
 
 from dashnb.characters import harmless, in_line
 from dashnb.protocol.state import RunState, Step, ToolCall
-from dashnb.view.blocks import Block, TextSection, open_fence, whole
+from dashnb.view.blocks import Block, TextSection, whole
 from dashnb.view.heading import ENGLISH, Heading
 from dashnb.view.toolcalls import arguments_beginning, arguments_in_line, call_mark, read_output
-from dashnb.view.wording import accounts, notice
+from dashnb.view.wording import notice
 
-_BACKTICKS = re.compile(r"`+")
 _PICTURE_DATA = re.compile(r"!\[([^\]\n]*)\]\(data:image/[^)\s]*\)")
 _UNFINISHED_PICTURE = re.compile(r"!(\[[^\]\n]*(\](\((d(a(t(a(:[^)\s]*)?)?)?)?)?)?)?)?\Z")
 
@@ -44,31 +43,6 @@ def to_text(state: RunState, heading: Heading, *, block: Block | None = None) ->
     return "\n".join(parts)
 
 
-def to_markdown(state: RunState, heading: Heading, *, block: Block | None = None) -> str:
-    """The run, or one block of it, as Markdown: the answer as it is, everything else as quoted lines.
-
-    >>> state = RunState()
-    >>> state.end("cancelled")
-    >>> print(to_markdown(state, Heading("Weather", engine="guide")))
-    *Weather · guide*
-    <BLANKLINE>
-    > The run was cancelled.
-    """
-    shown = block or whole(state)
-    parts = [f"*{_plain(heading.line(state.model))}*"] if shown.first else []
-    for section in shown.sections:
-        if isinstance(section, TextSection):
-            parts.append(_closed(section.text.strip("\n")))
-        else:
-            parts.append("  \n".join(_call_markdown(call, section.step, heading) for call in section.step.calls))
-    if shown.last:
-        if said := notice(state, heading):
-            parts.append(f"> {_plain(said.text)}")
-        if line := accounts(state, heading):
-            parts.append(f"*{line}*")
-    return "\n\n".join(part for part in parts if part)
-
-
 def step_lines(step: Step, heading: Heading) -> list[str]:
     """One line per call of the step, such as ``⚙ weather {"city": "Rome"} → rain``."""
     return [call_line(call, step, heading) for call in step.calls]
@@ -76,7 +50,7 @@ def step_lines(step: Step, heading: Heading) -> list[str]:
 
 def call_line(call: ToolCall, step: Step, heading: Heading = ENGLISH) -> str:
     """The call in one line: name, arguments, the output in a few words."""
-    result = read_output(call.output).line(heading) or _outcome(call, step, heading)
+    result = read_output(call.output).line(heading) or outcome(call, step, heading)
     parts = (_named(call), arguments_in_line(call.arguments, heading), f"→ {result}" if result else "")
     return harmless(" ".join(part for part in parts if part))
 
@@ -109,32 +83,7 @@ def without_picture_data(text: str, *, over: bool = True) -> str:
     return _PICTURE_DATA.sub(lambda match: f"[picture: {match[1]}]" if match[1] else "[picture]", text)
 
 
-def _outcome(call: ToolCall, step: Step, heading: Heading) -> str:
+def outcome(call: ToolCall, step: Step, heading: Heading) -> str:
+    """How the call ended, if not well; else ``""``."""
     mark = call_mark(call, step)
     return heading.say(mark) if mark in ("failed", "cancelled", "expired") else ""
-
-
-def _call_markdown(call: ToolCall, step: Step, heading: Heading) -> str:
-    result = read_output(call.output).line(heading) or _outcome(call, step, heading)
-    name, arguments = in_line(call.name) or "tool", arguments_in_line(call.arguments, heading)
-    parts = [f"⚙ {_code(name)}", _code(arguments), f"→ {_code(result)}" if result else ""]
-    return "> " + " ".join(part for part in parts if part)
-
-
-def _code(text: str) -> str:
-    """The text between as many backticks as it needs."""
-    if not text:
-        return ""
-    mark = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(text)), default=0))
-    return f"{mark} {harmless(text)} {mark}" if "`" in text else f"{mark}{harmless(text)}{mark}"
-
-
-def _closed(text: str) -> str:
-    """The answer with a code fence that it leaves open closed, so that what follows is not code."""
-    fence = open_fence(text)
-    return f"{text}\n{fence}" if fence else text
-
-
-def _plain(text: str) -> str:
-    """The text with the characters escaped that Markdown would read as marks."""
-    return re.sub(r"([\\`*_\[\]<>~$])", r"\\\1", " ".join(harmless(text).split()))
