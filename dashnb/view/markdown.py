@@ -45,7 +45,7 @@ _HTTP = re.compile(r"(?i)http:/{2,}(?:[^/?#]*@)?([^/?#@]+)(?![^/?#])")
 _WIDE = "\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f\uffe0-\uffe6\U00020000-\U0003ffff"
 _FULL_WIDTH = re.compile(f"[{_WIDE}]")
 _EAST_ASIAN = re.compile(f"[{_WIDE}\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff]")
-_DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
+DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 _FORMULAS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
 _TASK = re.compile(r"\[([ xX])\] ")
 _NO_PICTURES: Mapping[str, str] = MappingProxyType({})
@@ -70,7 +70,7 @@ def to_html(text: str, *, context: str = "", pictures: Mapping[str, str] = _NO_P
     env: dict[str, Any] = {
         "pictures": {parser.normalizeLink(whole_characters(url)): shown for url, shown in pictures.items()}
     }
-    if len(context) <= MARKDOWN_AT_MOST and _DEFINITION.search(context):
+    if len(context) <= MARKDOWN_AT_MOST and DEFINITION.search(context):
         parser.parse(whole_characters(context), env)
     tokens = _dressed(parser.parse(text, env))
     return cast(str, parser.renderer.render(tokens, parser.options, env))
@@ -98,6 +98,37 @@ def answer_parser() -> MarkdownIt:
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
     return parser
+
+
+# --- what is allowed ---------------------------------------------------------------------------
+
+
+def may_be_linked(url: str) -> bool:
+    """True for an address that an answer may lead to.
+
+    >>> may_be_linked("https://example.org/"), may_be_linked("javascript:alert(1)")
+    (True, False)
+    """
+    return bool(_LINK.match(url))
+
+
+def may_be_shown(url: str) -> bool:
+    """True for the address of a picture that an answer may show.
+
+    >>> may_be_shown("https://example.org/a.png"), may_be_shown("http://example.org/a.png")
+    (True, False)
+    """
+    return bool(_PICTURE.match(url))
+
+
+def host_over_http(url: str) -> str:
+    """The host of an address over plain ``http``, where a picture is a link; ``""`` for any other address.
+
+    >>> host_over_http("http://example.org/a.png"), host_over_http("https://example.org/")
+    ('example.org', '')
+    """
+    http = _HTTP.match(url)
+    return http[1] if http else ""
 
 
 # --- parsing -----------------------------------------------------------------------------------
@@ -221,7 +252,7 @@ def _dressed_inline(tokens: list[Token]) -> list[Token]:
 def _is_allowed(link: Token) -> bool:
     url = str(link.attrGet("href") or "")
     link.attrs = dict(_link_attributes(url))
-    return bool(_LINK.match(url))
+    return may_be_linked(url)
 
 
 def _with_breaks(tokens: list[Token]) -> Iterator[Token]:
@@ -278,17 +309,17 @@ def _render_image(self: Any, tokens: Sequence[Token], index: int, options: Any, 
     words = self.renderInlineAsText(token.children or [], options, env)
     url = str(token.attrGet("src") or "")
     source = env["pictures"].get(url, url)
-    if _PICTURE.match(source):
+    if may_be_shown(source):
         return f'<img src="{escape(source)}" alt="{escape(words)}" style="{TAGS["img"]}">'
     return _picture_link(url, words, in_link=token.meta.get("in_link", False))
 
 
 def _picture_link(url: str, words: str, *, in_link: bool) -> str:
     """What stands for a picture that is not shown: nobody is told of the reader before a click."""
-    http = _HTTP.match(url)
-    if not http:
+    host = host_over_http(url)
+    if not host:
         return text_html(words)
-    label = text_html(f"{words} ({http[1]})" if words.strip() else http[1])
+    label = text_html(f"{words} ({host})" if words.strip() else host)
     attributes = "".join(f' {name}="{escape(value)}"' for name, value in _link_attributes(url).items())
     return label if in_link else f"<a{attributes}>{label}</a>"
 
