@@ -92,7 +92,7 @@ def test_markdown_closes_a_code_fence_that_the_answer_left_open() -> None:
 
 def test_markdown_marks_in_names_and_errors_are_escaped() -> None:
     state = folded([created(), run("failed", last_error={"code": "x", "message": "<b>*no*</b>\n# big"})])
-    assert "> The run failed: x: \\<b\\>\\*no\\*\\</b\\> # big" in to_markdown(state, Heading("A_B"))
+    assert "> The run failed: x: &lt;b>\\*no\\*&lt;/b> # big" in to_markdown(state, Heading("A_B"))
     assert to_markdown(state, Heading("A_B")).startswith("*A\\_B ")
 
 
