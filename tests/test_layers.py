@@ -37,8 +37,9 @@ BELOW: dict[str, set[str]] = {
     },
     "history": {"protocol", "database", "prices", "files", "errors", "settings", "characters", "credentials"},
     "view": {"protocol", "history", "prices", "errors", "characters"},
+    "showing": {"protocol", "view"},
     "session": {
-        *("client", "local", "history", "protocol", "database", "prices"),
+        *("showing", "client", "local", "history", "protocol", "database", "prices"),
         *("keys", "errors", "settings", "characters", "credentials"),
     },
 }

@@ -26,6 +26,7 @@ from dashnb.magics.schemas import MOST_PLACES, AnswerSchema, find_schema
 from dashnb.protocol.events import event_of
 from dashnb.protocol.state import RunState
 from dashnb.session.result import Picture, RunResult
+from dashnb.view import Heading, bundle
 from scripted import Script
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
@@ -74,8 +75,7 @@ def test_everything_that_the_state_has_is_there_and_always_current() -> None:
 def test_a_result_is_shown_in_one_line_and_its_text_is_the_answer() -> None:
     result = RunResult(said("Hello"))
     assert repr(result) == "RunResult(id='run_1', status='queued', steps=0, chars=5)"
-    assert (str(result), result._repr_markdown_()) == ("Hello", "Hello")
-    assert RunResult(RunState())._repr_markdown_() is None
+    assert str(result) == "Hello"
 
 
 def test_a_result_can_be_copied() -> None:
@@ -119,6 +119,12 @@ def test_the_markdown_tables_of_the_answer_are_tables() -> None:
     assert RunResult(said("No | table")).tables == ()
 
 
+def test_half_a_character_in_an_address_spoils_neither_tables_nor_pictures() -> None:
+    result = RunResult(said("<https://example.org/\ud83d>\n\n| a\ud83d |\n|---|\n\n![b](https://example.org/\ud83d)"))
+    assert [table.columns for table in result.tables] == [("a\ufffd",)]
+    assert [picture.url for picture in result.images] == ["https://example.org/%EF%BF%BD"]
+
+
 def test_the_pictures_of_tools_and_of_the_answer_are_there_each_once(shell: InteractiveShell) -> None:
     drawn = json.dumps({"results": [{"url": PNG_URI}, {"url": "https://example.org/a.png?b=1&c=2"}]})
     answer = f"![a]({PNG_URI}) ![b](https://example.org/b.png) ![c](javascript:alert(1)) ![d](http://example.org/d.png)"
@@ -142,8 +148,55 @@ def test_search_results_are_no_pictures(shell: InteractiveShell) -> None:
 def test_a_notebook_shows_a_picture_as_a_picture() -> None:
     data, _ = DisplayFormatter().format(Picture("image/png", PNG))
     assert base64.b64decode(data["image/png"]) == PNG
-    shown = Picture(url='https://example.org/"><script>')._repr_mimebundle_()["text/html"]
-    assert "<script>" not in shown
+    assert set(Picture(url='https://example.org/"><script>')._repr_mimebundle_()) == {"text/plain"}
+    shown = Picture(url="https://example.org/?a=1&b=2")._repr_mimebundle_()["text/html"]
+    assert shown.startswith('<img src="https://example.org/?a=1&amp;b=2" ')
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Picture("text/html", b"<script>pwned=1</script>"),
+        Picture("image/svg+xml", b"<svg onload='pwned=1'/>"),
+        Picture("application/javascript", b"pwned=1"),
+        Picture("image/png; x", PNG),
+        Picture(url="javascript:pwned=1"),
+        Picture(url="http://example.org/a.png"),
+        Picture(),
+    ],
+)
+def test_what_is_no_picture_is_named_and_not_shown(picture: Picture) -> None:
+    assert picture._repr_mimebundle_() == {"text/plain": repr(picture)}
+
+
+def test_a_result_is_shown_as_under_its_cell_in_every_form() -> None:
+    heading = Heading("Weather", engine="guide")
+    state = said("**Hello** <b>")
+    state.end("completed")
+    data, metadata = DisplayFormatter().format(RunResult(state, heading=heading))
+    assert (data, metadata) == (bundle(state, heading)[0], {})
+    assert list(data) == ["text/html", "text/markdown", "text/plain"]
+
+
+def test_a_result_in_the_background_says_what_it_does_until_it_is_over() -> None:
+    @dataclass
+    class Reading:
+        done: bool = False
+        exception: BaseException | None = None
+
+        def wait(self, timeout: float | None) -> None: ...
+
+        def cancel(self) -> None: ...
+
+    work = Reading()
+    result = RunResult(said("Half an"), work=work, heading=Heading("Weather"))
+    going = result._repr_mimebundle_()
+    assert going["text/markdown"] == "*Weather*\n\nHalf an\n\n> writing …"
+    assert "writing …" in going["text/html"]
+    work.done = True
+    over = result._repr_mimebundle_()
+    assert over["text/markdown"].endswith("> Reading ended before the run did.")
+    assert "writing …" not in over["text/html"]
 
 
 # --- answers as data -------------------------------------------------------------------------------

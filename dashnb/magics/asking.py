@@ -186,11 +186,11 @@ class Asking:
                 then=lambda: self._read_answer(result),
                 explain=self._explain,
             )
-            result = self._keep(state, work)
+            result = self._keep(state, shown, work)
             self._going[:] = [*(one for one in self._going if not one.done), work]
             work.begin(replace(shown, watched=not self._place.in_kernel), mode=self._mode, keep_pictures=keeps)
             return
-        result = self._keep(state)
+        result = self._keep(state, shown)
         decider = self._approver if isinstance(self._approver, InView) else None
         try:
             view = show(states, state, shown, mode=self._mode, keep_pictures=keeps, decider=decider)
@@ -204,11 +204,11 @@ class Asking:
             decider.attend(session, state, view)
         self._read_answer(result)
 
-    def _keep(self, state: RunState, work: BackgroundRun | None = None) -> RunResult:
+    def _keep(self, state: RunState, heading: Heading, work: BackgroundRun | None = None) -> RunResult:
         """The result, which the variables hold before the run begins, so that they have what arrived if it fails."""
         connection = self._conversation.connection
         place = "" if self._options.replay else place_of(connection.kind, connection.engine)
-        result = RunResult(state, place=place, prices=self._prices, work=work)
+        result = RunResult(state, place=place, prices=self._prices, work=work, heading=heading)
         for name in (self._options.output, self._options.background):
             if name:
                 self._variables[name] = result

@@ -14,6 +14,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from dashnb import showing
 from dashnb.errors import DashnbError
 
 if TYPE_CHECKING:
@@ -263,6 +264,7 @@ def register(shell: InteractiveShell) -> None:
     for kind, known in shell.magics_manager.magics.items():
         magics.replaced[kind] = {name: known[name] for name in MAGICS if name in known}
     shell.register_magics(magics)
+    showing.add_to(shell)
     if shell.Completer is not None:
         from dashnb.magics.completion import matcher
 
@@ -281,4 +283,5 @@ def unregister(shell: InteractiveShell) -> None:
         known.update(magics.replaced.get(kind, {}))
     if shell.Completer is not None and magics.completes in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(magics.completes)
+    showing.take_from(shell)
     magics.close()

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from dashnb.history.table import Table
     from dashnb.prices import Cost, Prices
+    from dashnb.view.heading import Heading
 
+_MIME = re.compile(r"image/(?:png|jpeg|gif|webp)")
 _DATA_URI = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
 _ADDRESS = re.compile(r"(?i)https://[^\s\x00-\x20\"'<>\\]+")
 
@@ -59,13 +61,13 @@ class Picture:
     url: str = ""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        if self.data:
-            return {self.mime: base64.b64encode(self.data).decode("ascii"), "text/plain": repr(self)}
-        shown = html.escape(self.url)
-        return {
-            "text/html": f'<img src="{shown}" alt="" referrerpolicy="no-referrer" style="max-width:100%">',
-            "text/plain": repr(self),
-        }
+        shown = {"text/plain": repr(self)}
+        if self.data and _MIME.fullmatch(self.mime):  # what is of another type a front end might run
+            shown[self.mime] = base64.b64encode(self.data).decode("ascii")
+        elif not self.data and _ADDRESS.fullmatch(self.url):
+            source = html.escape(self.url)
+            shown["text/html"] = f'<img src="{source}" alt="" referrerpolicy="no-referrer" style="max-width:100%">'
+        return shown
 
     def _repr_png_(self) -> bytes | None:
         return self.data if self.mime == "image/png" else None
@@ -103,6 +105,7 @@ class RunResult:
         place: Whose prices hold: `dashnb.prices.place_of`.
         prices: What models cost; the built-in prices if left out.
         work: The thread that reads it, for a run in the background.
+        heading: What stands above it where it is shown; made from the run if None.
 
     Attributes:
         state: What the run adds up to.
@@ -110,13 +113,20 @@ class RunResult:
     """
 
     def __init__(
-        self, state: RunState, *, place: str = "", prices: Prices | None = None, work: Work | None = None
+        self,
+        state: RunState,
+        *,
+        place: str = "",
+        prices: Prices | None = None,
+        work: Work | None = None,
+        heading: Heading | None = None,
     ) -> None:
         self.state = state
         self.parsed: Any = None
         self._place = place
         self._prices = prices
         self._work = work
+        self._heading = heading
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "state":  # a half-made copy has no state to ask
@@ -194,8 +204,10 @@ class RunResult:
         parts = f"steps={len(state.steps)}, chars={len(state.text)}{tokens}"
         return f"RunResult(id={state.id!r}, status={state.status!r}, {parts})"
 
-    def _repr_markdown_(self) -> str | None:
-        return self.text or None
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from dashnb.showing import shown_run
+
+        return shown_run(self.state, self._heading, goes_on=self._work is not None and not self._work.done)
 
 
 # --- pictures --------------------------------------------------------------------------------------
@@ -209,7 +221,7 @@ def _addresses(state: RunState) -> Iterator[str]:
         yield from (found[0] for found in _DATA_URI.finditer(text))
         if call.id in state.asides:
             yield from state.asides[call.id].pictures
-    for token in _reader().parse(state.text):
+    for token in _read(state.text):
         for child in token.children or ():
             if child.type == "image":
                 yield str(child.attrs.get("src", ""))
@@ -232,17 +244,19 @@ def _results(text: str) -> Iterator[str]:
 # --- tables ----------------------------------------------------------------------------------------
 
 
-def _reader() -> Any:
+def _read(text: str) -> list[Token]:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark").enable("table")
+    # Halves of characters cannot stand in an address.
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return MarkdownIt("commonmark").enable("table").parse(whole)
 
 
 def _tables(text: str) -> Iterator[Table]:
     from dashnb.history.table import Table
 
     rows: list[list[str]] = []
-    for token, following in _pairs(_reader().parse(text)):
+    for token, following in _pairs(_read(text)):
         if token.type == "table_open":
             rows = []
         elif token.type == "tr_open":

@@ -10,14 +10,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dashnb.characters import whole_characters
+from dashnb.characters import harmless, whole_characters
 from dashnb.protocol.objects import LastError, Message
 from dashnb.protocol.state import RunState, Step, ToolCall
 from dashnb.view.blocks import Block
+from dashnb.view.fair_copy import fair_copy, plain_words
 from dashnb.view.heading import Heading
-from dashnb.view.html import NO_PICTURES, to_html
+from dashnb.view.html import NO_PICTURES, passage_html, to_html
 from dashnb.view.run_markdown import to_markdown
-from dashnb.view.text import to_text
+from dashnb.view.text import to_text, without_picture_data
 
 VERSION = 1
 # Characters of the answer, and of all arguments and outputs together, that the metadata keeps; what
@@ -29,7 +30,12 @@ Metadata = dict[str, Any]
 
 
 def bundle(
-    state: RunState, heading: Heading, *, block: Block | None = None, pictures: Mapping[str, str] = NO_PICTURES
+    state: RunState,
+    heading: Heading,
+    *,
+    block: Block | None = None,
+    live: bool = False,
+    pictures: Mapping[str, str] = NO_PICTURES,
 ) -> tuple[Data, Metadata]:
     """What a notebook keeps of the run, or of one block of it; the first block carries the metadata.
 
@@ -43,15 +49,33 @@ def bundle(
         state: The run.
         heading: Who answers.
         block: The part to keep; the whole run if None.
+        live: True while the run goes on: what it does now stands where accounts and notices will be.
         pictures: Pictures by their address, as ``data:`` addresses, to be kept inside the HTML.
     """
     data = {
-        "text/html": to_html(state, heading, block=block, pictures=pictures),
-        "text/markdown": to_markdown(state, heading, block=block),
+        "text/html": to_html(state, heading, block=block, live=live, pictures=pictures),
+        "text/markdown": to_markdown(state, heading, block=block, live=live),
         "text/plain": to_text(state, heading, block=block),
     }
     metadata = {"dashnb": record(state, heading)} if block is None or block.first else {}
     return sendable(data), sendable(metadata)
+
+
+def message_bundle(message: Message) -> Data:
+    r"""What a notebook shows of one message, of a person or an assistant.
+
+    >>> said = Message.model_validate({"id": "message_1", "role": "user", "content": "**Hi**"})
+    >>> message_bundle(said)["text/markdown"]
+    '*user*\n\n**Hi**'
+    """
+    role = message.role or "message"
+    data = {
+        "text/html": passage_html(role, message.text),
+        "text/markdown": f"*{plain_words(role)}*\n\n{fair_copy(message.text)}",
+        "text/plain": harmless(without_picture_data(message.text)),
+    }
+    checked: Data = sendable(data)
+    return checked
 
 
 def live_data(state: RunState, heading: Heading, *, block: Block) -> Data:

@@ -14,7 +14,7 @@ from dashnb.view.blocks import Block, cut
 from dashnb.view.heading import Heading
 from dashnb.view.markdown import MARKDOWN_AT_MOST
 from dashnb.view.markdown import to_html as markdown_to_html
-from dashnb.view.page import page
+from dashnb.view.page import page, passage
 from dashnb.view.part import Page, Part
 from dashnb.view.tree import Element, Node, element, start_tag
 from dashnb.view.tree import to_html as tree_to_html
@@ -45,8 +45,24 @@ def to_html(
         live: True while the run goes on: what it does now stands where accounts and notices will be.
         pictures: Pictures by their address, as ``data:`` addresses; they are shown from there.
     """
-    writer = _Writer(page(state, heading, block=block, live=live), state.text, pictures)
-    return f"{start_tag(FRAME)}\n{writer.written('')}\n</div>"
+    return _framed(page(state, heading, block=block, live=live), state.text, pictures)
+
+
+def passage_html(title: str, text: str) -> str:
+    """A text under a title, as an HTML fragment that looks like a run.
+
+    >>> "<strong>Hi</strong>" in passage_html("user", "**Hi**")
+    True
+
+    Args:
+        title: Plain words.
+        text: Markdown, not trusted.
+    """
+    return _framed(passage(title, text), text, NO_PICTURES)
+
+
+def _framed(parts: Page, answer: str, pictures: Mapping[str, str]) -> str:
+    return f"{start_tag(FRAME)}\n{_Writer(parts, answer, pictures).written('')}\n</div>"
 
 
 class _Writer:

@@ -54,6 +54,15 @@ def page(state: RunState, heading: Heading, *, block: Block | None = None, live:
     return tuple(parts)
 
 
+def passage(title: str, text: str) -> Page:
+    """A text under a title, as parts.
+
+    >>> [part.key for part in passage("user", "Hello?")]
+    ['header', 'text:0']
+    """
+    return (Part("header", element("div", style.HEADER, element("span", style.NAME, title))), *_answer(text, 0))
+
+
 def _header(state: RunState, heading: Heading, live: bool) -> list[Part]:
     name = element("span", style.NAME, heading.name)
     facts = "".join(f" · {fact}" for fact in heading.facts(state.model))
