@@ -66,7 +66,7 @@ def sweep() -> list[Path]:
 
 def _is_left(folder: Path) -> bool:
     from dashnb.files import read_file
-    from dashnb.local.leases import is_dead
+    from dashnb.local.leases import is_running
 
     try:
         found = os.lstat(folder)
@@ -75,4 +75,4 @@ def _is_left(folder: Path) -> bool:
         owner = read_file(folder / _OWNER, 1000, inside=folder).decode("utf-8")
     except (OSError, ValueError, AttributeError):  # none of ours, or just being made, or this is Windows
         return False
-    return bool(owner) and is_dead(owner)
+    return is_running(owner) is False
