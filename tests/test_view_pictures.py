@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 import dashnb.view.pictures
 from dashnb.protocol.state import RunState
+from dashnb.view.addresses import NOT_PUBLIC
 from dashnb.view.pictures import Gallery, PictureNotFetched, fetch_picture, is_public, tool_pictures
 from dashnb.view.toolcalls import picture_url
 from view_support import call, created, folded, run
@@ -255,6 +256,49 @@ def test_an_address_of_the_internet_is_public(address: str) -> None:
 @pytest.mark.parametrize("text", ["", "example.org", "8.8.8", "0x7f.1", "127.1", "2130706433", "[::1]", "8.8.8.8/32"])
 def test_what_is_no_address_is_not_public(text: str) -> None:
     assert not is_public(text)
+
+
+@pytest.mark.parametrize("address", [
+    # Clouds: Azure, AWS, Google, Alibaba, Oracle, Tencent, OpenStack, IBM.
+    "168.63.129.16", "169.254.169.254", "169.254.170.2", "169.254.169.253", "100.100.100.200", "192.0.0.192",
+    "169.254.0.23", "fd00:ec2::254", "fd20:ce::254", "fe80::a9fe:a9fe", "161.26.0.10", "166.9.14.3", "199.36.153.9",
+    # The same, inside of other addresses.
+    "::ffff:168.63.129.16", "64:ff9b::168.63.129.16", "2002:a83f:8110::1", "::168.63.129.16", "::ffff:0:168.63.129.16",
+    "64:ff9b:1::168.63.129.16", "2001:0:a83f:8110::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "2606:4700::5efe:10.0.0.1", "2606:4700::200:5efe:168.63.129.16",
+    # Of nobody, or of everybody on the link.
+    "0.0.0.0", "0.1.2.3", "192.0.0.8", "192.0.2.1", "192.88.99.1", "198.18.0.1", "198.19.255.255", "198.51.100.1",
+    "203.0.113.9", "224.0.0.251", "239.255.255.250", "240.0.0.1", "255.255.255.255", "::", "::1", "100::1",
+    "2001:2::1", "2001:10::1", "2001:20::1", "2001:db8::1", "3fff::1", "4000::1", "5f00::1", "fec0::1", "ff02::1",
+    "2606:4700:4700::1111%eth0",
+])  # fmt: skip
+def test_what_a_cloud_keeps_for_itself_or_nobody_has_is_not_public(address: str) -> None:
+    ipaddress.ip_address(address)
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", [
+    "168.63.129.15", "168.63.129.17", "1.1.1.1", "199.36.153.12", "2001:200::1", "2a00:1450:4001::1",
+    "2606:4700::5efe:8.8.8.8", "2002:808:808::1",
+])  # fmt: skip
+def test_neighbours_of_what_is_not_public_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("network", NOT_PUBLIC)
+def test_the_table_of_what_is_not_public_holds_from_first_to_last(network: str) -> None:
+    known = ipaddress.ip_network(network)
+    inner = [ipaddress.IPv6Address(0xFFFF << 32), ipaddress.IPv6Address("64:ff9b::"), ipaddress.IPv6Address("2002::")]
+    for ip in (known[0], known[-1], known[known.num_addresses // 2]):
+        held = any(ip in ipaddress.ip_network(f"{one}/{16 if one == inner[2] else 96}") for one in inner)
+        assert held or not is_public(str(ip))
+
+
+@pytest.mark.parametrize("host", ["0x7f000001", "2130706433", "127.1", "0xa83f8110", "2822734096"])
+def test_an_address_in_another_spelling_is_looked_at_as_what_it_stands_for(host: str) -> None:
+    # The real lookup of the system, which takes such spellings; nothing is sent.
+    with pytest.raises(PictureNotFetched, match=r"not on the public Internet|connection failed|no address"):
+        fetch_picture(f"https://{host}/cat.png", seconds=5)
 
 
 @given(st.ip_addresses())

@@ -9,7 +9,6 @@ in the background, while the answer is still being written.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import socket
 import threading
 import time
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from dashnb.protocol.state import RunState
+from dashnb.view.addresses import is_public
 from dashnb.view.toolcalls import read_output
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ _MOST_REDIRECTS = 3
 _REASON = 200  # characters: an error may repeat the whole address
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF87a": "gif", b"GIF89a": "gif"}
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: IPv4 as a network without IPv4 sees it
 _HEADERS = (
     ("User-Agent", "dashnb"),
     ("Accept", "image/png, image/jpeg, image/gif, image/webp"),
@@ -66,31 +65,6 @@ def tool_pictures(state: RunState) -> tuple[str, ...]:
 
 
 # --- one picture ---------------------------------------------------------------------------------
-
-
-def is_public(address: str) -> bool:
-    """True for an IP address of the public Internet: nothing of this machine, its network or its cloud.
-
-    >>> is_public("8.8.8.8"), is_public("127.0.0.1"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
-    (True, False, False, False)
-    """
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = _inner(ip)
-        if inner is None:
-            return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_site_local)
-        ip = inner
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
-
-
-def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address stands for: it is where the connection ends."""
-    if ip in _NAT64:
-        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour
 
 
 def fetch_picture(
