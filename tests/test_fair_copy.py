@@ -175,9 +175,8 @@ def test_any_mixture_of_marks_is_words_in_every_renderer(text: str) -> None:
 @settings(deadline=None, max_examples=150)
 def test_a_copy_says_what_the_text_says(text: str) -> None:
     text = re.sub("[\r\x0b\u2028]", " ", text)
-    copy = fair_copy(text).replace(
-        "<span>\\$</span>", "\\$"
-    )  # the one element of ours, which the HTML view shows as words
+    # The one element of ours is words to the HTML view.
+    copy = fair_copy(text).replace("<span>\\$</span>", "\\$")
     assert _words(to_html_of(copy)) == _words(to_html_of(text))
 
 
