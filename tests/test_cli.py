@@ -162,6 +162,53 @@ def test_doctor_says_what_to_do_and_exits_with_1(
     assert "DASHSCOPE_HTTP_BASE_URL says so" in shown
 
 
+def test_doctor_opens_what_is_kept_and_makes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["doctor"]) == 0
+    assert not (tmp_path / "data").exists()
+    assert cli.main(["ask", "What is 2 + 3?"]) == 0
+    (tmp_path / "cats.md").write_text("# Cats\n\nThey sleep.")
+    assert cli.main(["docs", "add", str(tmp_path / "cats.md")]) == 0
+    capsys.readouterr()
+    assert cli.main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    for said in ("assistant.db (1 threads)", "ledger.db (1 runs)", "documents.db (1 documents)"):
+        assert said in shown
+
+
+@pytest.mark.parametrize(("subject", "name"), [("database", "assistant.db"), ("ledger", "ledger.db")])
+@pytest.mark.parametrize("spoil", ["damaged deep inside", "no database", "a pipe"])
+def test_doctor_says_what_is_wrong_with_a_file_and_what_to_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, subject: str, name: str, spoil: str
+) -> None:
+    assert cli.main(["ask", "What is 2 + 3?"]) == 0
+    file = tmp_path / "data" / name
+    content = file.read_bytes()
+    if spoil == "damaged deep inside":
+        file.write_bytes(content[:-4096] + b"\xff" * 4096)
+    elif spoil == "no database":
+        file.write_bytes(b"a letter")
+    else:
+        file.unlink()
+        os.mkfifo(file)
+    capsys.readouterr()
+    assert cli.main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert re.search(rf"!!  {subject} .*{name} cannot be used: .*\n +→ \w", shown)
+    assert ("DASHNB_DATABASE" if subject == "database" else "DASHNB_LEDGER=off") in shown
+
+
+def test_doctor_looks_at_the_database_that_the_settings_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.db").write_bytes(b"a letter")
+    assert cli.main(["doctor", "--database", str(tmp_path / "mine.db")]) == 1
+    assert "mine.db cannot be used: the file is not a database" in capsys.readouterr().out
+    assert cli.main(["doctor", "--database", ":memory:"]) == 0
+    assert "in memory" in capsys.readouterr().out
+    assert cli.main(["doctor", "--database", "nonsense://ann:canary@host/db"]) == 1
+    assert "canary" not in capsys.readouterr().out
+
+
 def test_doctor_reports_a_missing_package_with_the_command_that_installs_it() -> None:
     finding = doctor._package("JupyterLab", "no_such_package", "lab")
     assert (finding.good, finding.remedy) == (False, 'pip install "dashnb[lab]"')

@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 from file_systems import bound_by_permissions, without_shared_memory
 
+import dashnb
 from dashnb.database import DatabaseFile, Usage
-from dashnb.errors import StoreError
+from dashnb.errors import ConfigurationError, ServerError, StoreError
 from dashnb.history.ledger import Ledger
 from dashnb.local.documents.library import Document, Library
 from dashnb.local.store import Store
+from dashnb.magics.conversations import Entry, Names
 from dashnb.protocol.events import event_of
 from dashnb.protocol.state import RunState
+from dashnb.session.recording import Recording
 
 USAGE = Usage("The database", "name another one with DASHNB_DATABASE")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="files of POSIX")
@@ -388,3 +391,93 @@ def test_what_may_only_be_read_is_read_and_a_database_that_must_be_written_is_re
     assert "chmod u+w" in shown.splitlines()[1]
     assert shown.splitlines()[2:5] == ["60 runs", "60 documents", "completed completed"]
     assert re.search(r"^1 The run was not recorded\. The ledger .* read-only", shown, re.M)
+
+
+# --- whoever needs a file ------------------------------------------------------------------------
+
+
+def test_a_request_that_meets_a_failing_database_is_answered_with_the_cause(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    with dashnb.connect("local", database=str(file)) as client:
+        thread = client.threads.create()
+        with closing(sqlite3.connect(file)) as opened:
+            opened.execute("UPDATE threads SET data = '{'")
+            opened.commit()
+        with pytest.raises(ServerError) as caught:
+            client.threads.retrieve(thread.id)
+    assert (caught.value.status_code, caught.value.code) == (507, "DatabaseUnavailable")
+    assert str(file) in caught.value.message
+    assert "dashnb doctor" in str(caught.value)
+
+
+def test_a_ledger_that_is_locked_is_said_once_and_tried_again(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    state = RunState()
+    state.apply(event_of("thread.run.created", {"id": "run_1", "status": "queued", "thread_id": "thread_1"}))
+    with Ledger(file, busy_timeout=0.0) as ledger, closing(sqlite3.connect(file, isolation_level=None)) as other:
+        recording = Recording(ledger)
+        for _ in range(2):
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.warns(RuntimeWarning, match="it is locked"):
+                recording.record(state, prompt="?", recorded_at=1)
+            recording.record(state, prompt="?", recorded_at=1)  # warnings are errors here
+            other.execute("ROLLBACK")
+            recording.record(state, prompt="?", recorded_at=1)
+            assert ledger.runs()["id"] == ["run_1"]
+
+
+def test_cells_that_share_a_recording_are_told_once(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    file.write_bytes(b"a letter")
+    recording = Recording(file)
+    with dashnb.connect("local", database=":memory:") as client:
+        cells = [dashnb.Session(client=client, ledger=recording) for _ in range(4)]
+        with pytest.warns(RuntimeWarning, match="not a database"):
+            cells[0].ask("What is 2 + 3?")
+        for cell in cells[1:3]:  # warnings are errors here
+            assert cell.ask("What is 2 + 3?").status == "completed"
+        file.unlink()
+        cells[3].ask("What is 2 + 3?")
+    recording.close()
+    with Ledger(file) as ledger:
+        assert ledger.runs()["prompt"] == ["What is 2 + 3?"]
+
+
+@posix
+def test_a_cassette_that_cannot_be_written_any_more_costs_no_answer(tmp_path: Path) -> None:
+    file = tmp_path / "demo.jsonl"
+    with dashnb.connect("local", database=":memory:", record=file) as client:
+        client.threads.create()
+        tape = client._http._transport._tape  # type: ignore[attr-defined]
+        tape.close()
+        tape._file = open("/dev/full", "wb")  # noqa: SIM115 # the tape closes it
+        with dashnb.Session(client=client, ledger=None) as session:
+            with pytest.warns(RuntimeWarning, match="demo.jsonl ends here") as said:
+                assert session.ask("What is 2 + 3?").status == "completed"
+            assert len(said) == 1
+            assert session.ask("What is 2 + 4?").status == "completed"
+    assert file.read_text().count('"request"') == 1
+
+
+@posix
+def test_a_cassette_is_not_recorded_to_a_database_and_takes_no_lock_from_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    with dashnb.connect("local", database=str(file)) as client, closing(Store(str(file))) as store:
+        client.threads.create()
+        before = locks_of(file)
+        with pytest.raises(ConfigurationError, match="is no cassette"):
+            dashnb.connect("local", database=":memory:", record=file)
+        assert locks_of(file) == before != []
+        assert store.count("threads") == 1
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="named pipe"):
+        dashnb.connect("local", database=":memory:", record=tmp_path / "pipe")
+
+
+@posix
+def test_a_pipe_among_the_names_of_conversations_is_passed_over(tmp_path: Path) -> None:
+    names = Names(tmp_path, "local")
+    names.keep(Entry("trip", "thread_1"))
+    (kept,) = tmp_path.iterdir()
+    os.mkfifo(kept.with_name(kept.name.replace(".json", "0.json")))
+    assert list(names.entries()) == ["trip"]
