@@ -304,7 +304,7 @@ CODE_REMEDIES: dict[str, str] = {
     "ModelNotFound": "Choose a model that this service offers; some have been withdrawn.",
     "AllocationQuota.FreeTierOnly": "The free quota is used up; allow paid use in the console.",
     "CommodityNotPurchased": "Activate Model Studio in the console, then try again.",
-    "DatabaseUnavailable": "Nothing of this request was kept; what was kept before is as it was. See: dashnb doctor",
+    "DatabaseUnavailable": "Nothing of this request was kept, and nothing is lost; dashnb doctor says what is wrong.",
     "PrepaidBillOverdue": "Settle the bill in the Alibaba Cloud console.",
     "PostpaidBillOverdue": "Settle the bill in the Alibaba Cloud console.",
 }

@@ -92,6 +92,7 @@ CODES = [
     (429, "PostpaidBillOverdue"),
     *[(500, code) for code in ("InternalError", "SystemError", "RequestTimeOut", "RetrivalFailed")],
     *[(503, code) for code in ("ModelServingError", "ModelUnavailable")],
+    *[(status, "DatabaseUnavailable") for status in (503, 507)],  # the embedded API's own: it passes, or does not
 ]
 
 
