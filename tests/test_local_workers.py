@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,31 @@ def test_a_cancel_comes_through_when_what_has_begun_is_over(workers: Workers, *,
         assert done == [1]
 
     asyncio.run(check())
+
+
+def test_a_failure_does_not_hold_what_it_was_about_until_it_is_collected(workers: Workers) -> None:
+    """It may be a body of some MB, and the collector would keep every thread waiting to find it."""
+
+    class Body:
+        pass
+
+    def fail(body: Body) -> None:
+        raise ZeroDivisionError
+
+    async def ask() -> weakref.ref[Body]:
+        body = Body()
+        with suppress(ZeroDivisionError):
+            await workers.do(fail, body)
+        return weakref.ref(body)
+
+    gc.collect()
+    gc.disable()
+    try:
+        about = asyncio.run(ask())
+        assert asyncio.run(workers.do(int)) == 0  # the thread has let go of it
+        assert about() is None
+    finally:
+        gc.enable()
 
 
 def test_what_ends_after_the_threads_is_still_done(workers: Workers) -> None:

@@ -67,7 +67,10 @@ class Workers:
         if cancelled is not None:
             work.exception()  # nobody asks for it any more
             raise cancelled
-        return work.result()
+        try:
+            return work.result()
+        finally:
+            del work  # else it and its failure hold each other, and all that the failure is about
 
     def close(self) -> None:
         """End the threads, once they have done what was asked of them."""
