@@ -49,6 +49,7 @@ def read_file(path: Path, most: int, *, inside: Path | None = None) -> bytes:
         OSError: It cannot be opened, is no regular file (`NotRegular`), is not in that folder
             (`OutOfFolder`), or is too large (``EFBIG``).
     """
+    path = _named(path)
     real = look(path, inside)
     if (opened := opened_here(real)) is not None:
         data = os.pread(opened, most + 1, 0)
@@ -104,6 +105,15 @@ def opened_here(path: Path | str) -> int | None:
     except OSError:  # Windows, where a lock belongs to whoever asked for it
         return None
     return next((int(number) for number in opened if number.isdigit() and _is(int(number), sought)), None)
+
+
+def _named(path: Path) -> Path:
+    """The path with one's home in place of ``~``."""
+    try:
+        os.stat(found := path.expanduser())
+    except (RuntimeError, ValueError) as error:  # the home of nobody; a NUL in a name
+        raise OSError(errno.EINVAL, f"that is no name of a file ({error})", str(path)) from None
+    return found
 
 
 def _is(descriptor: int, sought: os.stat_result) -> bool:

@@ -13,7 +13,7 @@ import datetime
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ def load(file: Path | None = None) -> Prices:
 def _read(file: Path) -> dict[tuple[str, str], Price]:
     try:
         content = tomllib.loads(read_file(file, MOST_BYTES).decode("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"The prices {file} cannot be read: {error}") from error
     places = {place: models for place, models in content.items() if isinstance(models, dict)}
     if odd := content.keys() - places.keys():
@@ -186,7 +186,7 @@ def _price(entry: Any, where: str) -> Price:
         if not tiers or not isinstance(currency, str) or not currency.strip():
             raise ValueError
         return Price(currency.strip(), tuple(tiers), _date(entry.get("date", "")), str(entry.get("source", "")))
-    except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         raise ConfigurationError(
             f'{where} is no price.\nIt has a currency, and tiers as {{ up_to = 128000, input = "0.8", output = "2" }}.'
         ) from None

@@ -408,13 +408,18 @@ def _read_file(path: Path) -> dict[str, str]:
         raise ConfigurationError(f"The config file {path} cannot be read: {_reason(error)}") from None
     try:
         values = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
+        texts = {name: _spelled(value) for name, value in values.items()}
+    except (ValueError, RecursionError) as error:  # beyond TOML's own: numbers of thousands of digits, deep arrays
         raise ConfigurationError(f"The config file {path} is not TOML: {error}") from None
     if any(setting.secret and name in values for name, setting in SETTINGS.items()) and not keys.private(path):
         raise ConfigurationError(
             f"The config file {path} holds a key, and others may read it.\nRun: chmod 600 {shlex.quote(str(path))}"
         )
-    return {name: "on" if value is True else "off" if value is False else str(value) for name, value in values.items()}
+    return texts
+
+
+def _spelled(value: object) -> str:
+    return "on" if value is True else "off" if value is False else str(value)
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from IPython.core.error import UsageError
 
 from dashnb.errors import DashnbError, NotFoundError
+from dashnb.files import read_file
 from dashnb.history.schema import Cell, Schema
 from dashnb.history.table import Table
 from dashnb.protocol.objects import Assistant, Message, Thread
@@ -38,6 +39,7 @@ NAME = "dashnb_name"
 ORIGIN = "dashnb_forked_from"
 
 NAME_CHARACTERS = 64
+MOST_BYTES = 10_000  # of what is kept of a name
 # How many runs of the ledger a list of conversations is made of, at most.
 RUNS_READ = 1000
 
@@ -353,8 +355,7 @@ def _digest(text: str) -> str:
 
 def _read(file: Path) -> Entry | None:
     try:
-        # What is no file, such as a named pipe, might never end.
-        kept = json.loads(file.read_text("utf-8")) if file.is_file() else None
+        kept = json.loads(read_file(file, MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(kept, dict):

@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 
 from dashnb.client.cassettes import RecordingTransport, read_cassette
-from dashnb.client.cassettes.cassette import is_cassette
+from dashnb.client.cassettes.cassette import MOST_BYTES, is_cassette
 from dashnb.client.client import Client
 from dashnb.errors import ConfigurationError
+from dashnb.files import read_file
 from dashnb.keys import Secret
 from dashnb.session.connection import connect, place_of
 from dashnb.settings import SETTINGS, Settings
@@ -87,9 +88,7 @@ def secrets_of(settings: Settings) -> list[Secret | None]:
 
 
 def _is_cassette(file: str) -> bool:
-    path = Path(file).expanduser()
     try:
-        with path.open("rb") as opened:
-            return is_cassette(opened.readline(65536))
+        return is_cassette(read_file(Path(file), MOST_BYTES))
     except OSError as error:
-        raise ConfigurationError(f"The recording {path} cannot be read: {error.strerror}.") from error
+        raise ConfigurationError(f"The recording {file} cannot be read: {error.strerror}.") from error

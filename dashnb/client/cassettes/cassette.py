@@ -16,16 +16,27 @@ from __future__ import annotations
 import base64
 import json
 import math
+import reprlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dashnb.errors import ConfigurationError, ProtocolError
+from dashnb.files import read_file
+from dashnb.protocol.operations import ENGINE_HEADER
 
+MOST_BYTES = 1_000_000_000  # of a cassette
 MARK = "dashnb_cassette"
 VERSION = 1
 # What a client gets for a cassette that does not say where it was recorded.
 UNKNOWN_BASE_URL = "http://dashnb.cassette/api/v1"
+# The headers of an answer that are kept. None of them says how bytes are packed: chunks are as they are read.
+RESPONSE_HEADERS = ("content-type", "retry-after", "date", "x-request-id", ENGINE_HEADER)
+# No part of an answer comes later; a replay at the recorded speed would wait for it.
+_MOST_MS = 7 * 24 * 3600 * 1000
+# What reading a line raises that no recorder wrote.
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(slots=True)
@@ -70,11 +81,15 @@ class Exchange:
         return "text/event-stream" in self.headers.get("content-type", "")
 
     def take(self, line: dict[str, Any], number: int) -> None:
-        """Add what a line of the file says."""
-        at = float(line["ms"])
+        """Add what a line of the file says.
+
+        Raises:
+            ValueError: It says what no recorder writes; so do KeyError, TypeError and AttributeError.
+        """
+        at = _milliseconds(line["ms"])
         if "response" in line:
-            self.status, self.answered_ms = int(line["response"]["status"]), at
-            self.headers = {str(name): str(value) for name, value in line["response"].get("headers", {}).items()}
+            self.status, self.answered_ms = _status(line["response"]["status"]), at
+            self.headers = dict(_headers(line["response"].get("headers", {})))
         elif "chunk" in line:
             self.chunks.append((at, line["chunk"].encode("utf-8")))
         elif "base64" in line:
@@ -131,9 +146,9 @@ def read_cassette(path: Path | str) -> Cassette:
         ConfigurationError: The file cannot be read.
         ProtocolError: It is no cassette, of a later version, or broken; the message names the line.
     """
-    file = Path(path).expanduser()
+    file = Path(path)
     try:
-        content = file.read_bytes()
+        content = read_file(file, MOST_BYTES)
     except OSError as error:
         raise ConfigurationError(f"The cassette {file} cannot be read: {error.strerror}.") from error
     header = _header(file, content)
@@ -143,7 +158,7 @@ def read_cassette(path: Path | str) -> Cassette:
         if number > 1 and line.strip():
             try:
                 _take(exchanges, json.loads(line), number)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            except _BROKEN as error:
                 raise ProtocolError(f"The cassette {file} is broken in line {number}; record it again.") from error
     base_url, made_by = str(header.get("base_url") or UNKNOWN_BASE_URL), str(header.get("made_by", ""))
     return Cassette(file, base_url, made_by, tuple(exchanges.values()))
@@ -161,7 +176,8 @@ def _header(file: Path, content: bytes) -> dict[str, Any]:
     version = header[MARK]
     if version != VERSION:
         raise ProtocolError(
-            f"The cassette {file} is of version {version!r}, and this dashnb reads version {VERSION}; update dashnb."
+            f"The cassette {file} is of version {reprlib.repr(version)}, and this dashnb reads version {VERSION}; "
+            "update dashnb."
         )
     return header
 
@@ -175,9 +191,35 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _take(exchanges: dict[int, Exchange], line: dict[str, Any], number: int) -> None:
+    n = line["n"]
+    if type(n) is not int:
+        raise ValueError
     if "request" not in line:
-        exchanges[line["n"]].take(line, number)
+        exchanges[n].take(line, number)
         return
     sent = line["request"]
-    body = sent.get("json", sent.get("text"))
-    exchanges[line["n"]] = Exchange(int(line["n"]), str(sent["method"]), str(sent["path"]), body, began=number)
+    method, path, body = sent["method"], sent["path"], sent.get("json", sent.get("text"))
+    if n in exchanges or not isinstance(method, str) or not isinstance(path, str):
+        raise ValueError
+    exchanges[n] = Exchange(n, method, path, body, began=number)
+
+
+def _milliseconds(value: Any) -> float:
+    # In this order a number of hundreds of digits is compared, never converted.
+    if type(value) not in (int, float) or not 0 <= value <= _MOST_MS:
+        raise ValueError
+    return float(value)
+
+
+def _status(value: Any) -> int:
+    if type(value) is not int or not 100 <= value <= 599:
+        raise ValueError
+    return value
+
+
+def _headers(values: Any) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise ValueError
+        if name.lower() in RESPONSE_HEADERS:
+            yield name.lower(), "".join(char for char in value if char.isprintable())

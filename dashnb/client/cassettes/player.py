@@ -17,7 +17,6 @@ import asyncio
 import difflib
 import json
 import math
-import re
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -36,6 +35,10 @@ from dashnb.errors import CassetteMismatch, ConfigurationError
 # How many lines of a difference are shown, and how wide.
 MOST_LINES = 6
 MOST_COLUMNS = 110
+# How many lines are compared from the first difference on: the work grows with their square, or faster.
+_COMPARED = 200
+# Seconds that every clock can wait, whatever the speed: a year.
+_LONGEST_WAIT = 365 * 86_400.0
 
 
 class Player:
@@ -50,6 +53,7 @@ class Player:
         self.keys = Keys()
         self._waiting = list(cassette.exchanges)
         self._played: list[Exchange] = []
+        self._read: set[str] = set()  # the paths of the GETs among them
         self._count = 0
         self._lock = threading.Lock()
 
@@ -88,6 +92,8 @@ class Player:
                     if one is not exchange and (one.number > exchange.number or one.ended > exchange.began)
                 ]
                 self._played.append(exchange)
+                if exchange.method == "GET":
+                    self._read.add(exchange.path)
                 return exchange
         for exchange in reversed(self._played):
             if came.method != "GET" or exchange.method != "GET":
@@ -107,9 +113,7 @@ class Player:
                 until = min(until, exchange.ended)
 
     def _is_repeat(self, exchange: Exchange) -> bool:
-        return exchange.method == "GET" and any(
-            one.method == "GET" and one.path == exchange.path for one in self._played
-        )
+        return exchange.method == "GET" and exchange.path in self._read
 
     def _mismatch(self, came: Exchange) -> CassetteMismatch:
         what = Redactor().text(f"{came.method} {came.path}")
@@ -157,7 +161,8 @@ class Pace:
 
     def left(self, began: float, ms: float) -> float:
         """Seconds until something is due that came so many milliseconds behind its request."""
-        return 0.0 if self._speed is None else max(0.0, ms / self._speed - (self._clock() - began)) / 1000
+        left = 0.0 if self._speed is None else (ms / self._speed - (self._clock() - began)) / 1000
+        return min(max(0.0, left), _LONGEST_WAIT)
 
 
 class ReplayTransport(httpx.BaseTransport):
@@ -209,7 +214,7 @@ class ReplayTransport(httpx.BaseTransport):
         self._wait(began, exchange.answered_ms if exchange.status else exchange.ended_ms)
         if not exchange.status:
             raise _failure(exchange)
-        return httpx.Response(exchange.status, headers=exchange.headers, stream=_Chunks(self._body(exchange, began)))
+        return httpx.Response(exchange.status, headers=_headers(exchange), stream=_Chunks(self._body(exchange, began)))
 
     def _body(self, exchange: Exchange, began: float) -> Generator[bytes, None, None]:
         for at, chunk in exchange.chunks:
@@ -254,7 +259,7 @@ class AsyncReplayTransport(httpx.AsyncBaseTransport):
         if not exchange.status:
             raise _failure(exchange)
         body = _AsyncChunks(self._body(exchange, began))
-        return httpx.Response(exchange.status, headers=exchange.headers, stream=body)
+        return httpx.Response(exchange.status, headers=_headers(exchange), stream=body)
 
     async def _body(self, exchange: Exchange, began: float) -> AsyncGenerator[bytes, None]:
         for at, chunk in exchange.chunks:
@@ -293,6 +298,11 @@ class _AsyncChunks(httpx.AsyncByteStream):
         await self._chunks.aclose()
 
 
+def _headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    # As bytes: of texts, httpx takes those in ASCII only.
+    return [(name.encode(), value.encode()) for name, value in exchange.headers.items()]
+
+
 def _failure(exchange: Exchange) -> httpx.RequestError:
     """The error that broke the recorded connection; one of the same meaning if httpx has it no more."""
     kind = getattr(httpx, exchange.error, None)
@@ -316,21 +326,46 @@ def _is_same(recorded: Exchange, came: Exchange) -> bool:
 
 def _fits(recorded: Any, came: Any) -> bool:
     """True if the values are equal, but for what was taken out of the recorded one."""
-    if isinstance(recorded, str) and REDACTED in recorded:
-        pattern = ".*".join(map(re.escape, recorded.split(REDACTED)))
-        return recorded == REDACTED or (isinstance(came, str) and re.fullmatch(pattern, came, re.DOTALL) is not None)
-    if isinstance(recorded, list) and isinstance(came, list):
-        return len(recorded) == len(came) and all(map(_fits, recorded, came))
-    if isinstance(recorded, dict) and isinstance(came, dict):
-        names = [name for name in recorded if REDACTED not in name]
-        others = [name for name in came if name not in names]
-        return (
-            len(recorded) - len(names) == len(others)
-            and all(name in came and _fits(recorded[name], came[name]) for name in names)
-            and all(map(_fits, (name for name in recorded if REDACTED in name), others))
-        )
-    # To Python, true is 1.
-    return isinstance(recorded, bool) is isinstance(came, bool) and bool(recorded == came)
+    pairs = [(recorded, came)]
+    while pairs:  # not by recursion: a body may be nested deeper than calls can be
+        old, new = pairs.pop()
+        if isinstance(old, str) and REDACTED in old:
+            if not _fits_text(old, new):
+                return False
+        elif isinstance(old, list) and isinstance(new, list):
+            if len(old) != len(new):
+                return False
+            pairs += zip(old, new, strict=True)
+        elif isinstance(old, dict) and isinstance(new, dict):
+            names = {name for name in old if REDACTED not in name}
+            others = [name for name in new if name not in names]
+            if not names <= new.keys() or len(old) - len(names) != len(others):
+                return False
+            pairs += [(old[name], new[name]) for name in names]
+            pairs += zip((name for name in old if name not in names), others, strict=True)
+        # To Python, true is 1.
+        elif isinstance(old, bool) is not isinstance(new, bool) or old != new:
+            return False
+    return True
+
+
+def _fits_text(recorded: str, came: Any) -> bool:
+    """True if what stands around the marks stands in the text that came, in the same order.
+
+    The first place that fits will do for each piece, so nothing is tried twice, however many marks there are.
+    """
+    if recorded == REDACTED:
+        return True
+    head, *inside, tail = recorded.split(REDACTED)
+    if not isinstance(came, str) or not (came.startswith(head) and came.endswith(tail)):
+        return False
+    at, end = len(head), len(came) - len(tail)
+    for piece in inside:
+        found = came.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return at <= end
 
 
 def _difference(expected: Exchange, came: Exchange) -> Iterator[str]:
@@ -341,14 +376,21 @@ def _difference(expected: Exchange, came: Exchange) -> Iterator[str]:
         return
     yield _line(f"It is {old}, as request {expected.number} of the cassette, with another body:")
     before, after = (_pretty(without_key(one.body)) for one in (expected, came))
-    lines = [line for line in difflib.unified_diff(before, after, n=0, lineterm="") if not line.startswith("@@")][2:]
+    same = next((n for n, (left, right) in enumerate(zip(before, after, strict=False)) if left != right), None)
+    same = min(len(before), len(after)) if same is None else same
+    here, there = before[same : same + _COMPARED], after[same : same + _COMPARED]
+    lines = [line for line in difflib.unified_diff(here, there, n=0, lineterm="") if not line.startswith("@@")][2:]
+    more = len(lines) - MOST_LINES + max(len(before) - same - _COMPARED, len(after) - same - _COMPARED, 0)
     yield from map(_line, lines[:MOST_LINES])
-    if len(lines) > MOST_LINES:
-        yield f"… and {len(lines) - MOST_LINES} more lines"
+    if more > 0:
+        yield f"… and {more} more lines"
 
 
 def _pretty(body: Any) -> list[str]:
-    text = json.dumps(body, ensure_ascii=False, indent=2, sort_keys=True)
+    try:
+        text = json.dumps(body, ensure_ascii=False, indent=2, sort_keys=True)
+    except RecursionError:
+        return ["(nested too deeply to be shown)"]
     return Redactor().text(text).splitlines()
 
 

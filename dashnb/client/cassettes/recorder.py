@@ -16,7 +16,7 @@ from typing import IO, Any
 import httpx
 
 from dashnb import __version__
-from dashnb.client.cassettes.cassette import MARK, VERSION, is_cassette
+from dashnb.client.cassettes.cassette import MARK, RESPONSE_HEADERS, VERSION, is_cassette
 from dashnb.client.cassettes.keyed import Keys, key_of
 from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.client import monotonic_ms
@@ -24,11 +24,9 @@ from dashnb.database import beginning
 from dashnb.errors import ConfigurationError
 from dashnb.intake import UNPACKED, bounded
 from dashnb.keys import Secret
-from dashnb.protocol.operations import ENGINE_HEADER
 
 # No other header is kept: keys and cookies travel in headers.
 REQUEST_HEADERS = ("accept", "content-type")
-RESPONSE_HEADERS = ("content-type", "retry-after", "date", "x-request-id", ENGINE_HEADER)
 # These say how bytes were packed that are handed on unpacked.
 _PACKING = ("content-encoding", "content-length", "transfer-encoding")
 
@@ -338,8 +336,9 @@ def _close(file: IO[bytes]) -> None:
 def _check_place(path: Path) -> None:
     if not path.exists():
         return
-    if path.is_fifo():
-        raise ConfigurationError(f"{path} is a named pipe; record to a file.")
+    if not path.is_file():
+        kind = "a named pipe" if path.is_fifo() else "no file"
+        raise ConfigurationError(f"{path} is {kind}; record to a file.")
     first = _first_line(path)
     if first and not is_cassette(first):
         raise ConfigurationError(f"{path} exists and is no cassette; it is left as it is. Record to another file.")

@@ -14,10 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dashnb.client.cassettes.cassette import Cassette, Exchange, is_cassette, read_cassette
+from dashnb.client.cassettes.cassette import MOST_BYTES, Cassette, Exchange, is_cassette, read_cassette
 from dashnb.client.cassettes.player import Pace
 from dashnb.client.numbering import position_of
 from dashnb.errors import ConfigurationError, ProtocolError
+from dashnb.files import read_file
 from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import Message, Run, RunStep
 from dashnb.protocol.recording import parse_recording
@@ -88,7 +89,7 @@ def read_runs(path: Path) -> list[ToldRun]:
         ProtocolError: It is neither, is broken, or tells no run.
     """
     try:
-        content = path.expanduser().read_bytes()
+        content = read_file(path, MOST_BYTES)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
     if is_cassette(content):

@@ -57,7 +57,7 @@ def read_recording(path: Path) -> list[RunEvent]:
         ProtocolError: It is no recording.
     """
     try:
-        content = read_file(path.expanduser(), MOST_BYTES)
+        content = read_file(path, MOST_BYTES)
     except OSError as error:
         raise ConfigurationError(f"The recording {path} cannot be read: {error.strerror}.") from error
     return parse_recording(content)

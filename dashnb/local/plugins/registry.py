@@ -65,7 +65,7 @@ def read_registry(file: Path) -> dict[str, OwnPlugin]:
                 f"The plugins in {file} were kept by a newer dashnb (format {version}, this one knows {VERSION})."
                 "\nUpdate dashnb; the file is as it was."
             )
-        known = [OwnPlugin(**entry) for entry in entries]
+        known = [_plugin(entry) for entry in entries]
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -120,7 +120,7 @@ def read_schema(file: Path) -> dict[str, Any]:
         InvalidArgument: It cannot be read, or is no JSON object.
     """
     try:
-        schema = json.loads(read_file(file.expanduser(), MOST_BYTES))
+        schema = json.loads(read_file(file, MOST_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidArgument(f"The schema {file} cannot be read: {reason}.") from error
@@ -145,6 +145,14 @@ def check_url(url: str) -> None:
         raise InvalidArgument("The URL of a plugin may hold no password; put a token into the tool's 'auth'.")
     if parts.scheme not in ("http", "https") or not parts.host:
         raise InvalidArgument(f"A plugin is called over http or https, not at {url!r}.")
+
+
+def _plugin(entry: dict[str, Any]) -> OwnPlugin:
+    plugin = OwnPlugin(**entry)
+    texts = (plugin.id, plugin.url, plugin.description)
+    if not (all(isinstance(text, str) for text in texts) and isinstance(plugin.schema, dict)):
+        raise TypeError
+    return plugin
 
 
 def _write(file: Path, plugins: dict[str, OwnPlugin]) -> None:
