@@ -52,7 +52,8 @@ def to_pandas(table: Table) -> pandas.DataFrame:
     for name, kind in table.schema.items():
         cells = table[name]
         if kind == "time":
-            moments = library.to_datetime(library.Series(cells, dtype="Int64"), unit="ms", utc=True)
+            # A year that pandas cannot count, which any server or notebook may name, is no time there.
+            moments = library.to_datetime(library.Series(cells, dtype="Int64"), unit="ms", utc=True, errors="coerce")
             columns[name] = moments.astype(PANDAS_TYPES[kind])
         else:
             columns[name] = library.Series(cells, dtype=PANDAS_TYPES[kind])

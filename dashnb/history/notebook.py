@@ -19,6 +19,7 @@ from typing import Any
 
 from dashnb.characters import whole_characters
 from dashnb.errors import InvalidArgument
+from dashnb.files import read_file
 from dashnb.history.schema import TABLES, Cell
 from dashnb.history.table import Table
 
@@ -26,6 +27,10 @@ VERSION = 1  # of a record; keys may be added to it, and are then read as far as
 Row = dict[str, Cell]
 
 _QUESTION = re.compile(r"%%(assistant|run_stream)\b")
+_BLANKS = re.compile(r"\s*")
+# How often the words of a text may stand in the steps and messages that point to them. Once is usual; without
+# an end, some bytes per step that points to a long text are as many copies of it.
+_AT_MOST_TIMES = 4
 
 
 def from_notebook(notebook: str | os.PathLike[str] | Mapping[str, Any]) -> Kept:
@@ -46,8 +51,13 @@ def from_notebook(notebook: str | os.PathLike[str] | Mapping[str, Any]) -> Kept:
     Raises:
         InvalidArgument: The file cannot be read, or is no notebook in format 4.
     """
-    named = "The argument" if isinstance(notebook, Mapping) else os.fspath(notebook)
-    content = _Part(notebook if isinstance(notebook, Mapping) else _read(Path(notebook)))
+    if isinstance(notebook, Mapping):
+        named, content = "The argument", _Part(notebook)
+    elif isinstance(notebook, (str, os.PathLike)):
+        named = os.fsdecode(notebook)
+        content = _Part(_read(Path(named)))
+    else:
+        raise InvalidArgument(f"A notebook is a file or the JSON of one as a dict, not {type(notebook).__name__}.")
     if not content.holds("cells", list):
         raise InvalidArgument(f"{named} is no notebook: it has no cells. Save it in format 4, as Jupyter does.")
     found = list(_records(content))
@@ -177,15 +187,13 @@ class _Run:
         key: Its id, or one made up for a request that never became a run.
         prompt: What the cell asked; ``""`` if it asked nothing.
         record: What an output keeps of it.
+        thread_id: Its thread; one text, however many rows name it.
     """
 
     key: str
     prompt: str
     record: _Part
-
-    @property
-    def thread_id(self) -> str | None:
-        return self.record.part("run").text("thread_id")
+    thread_id: str | None
 
     @property
     def created_at(self) -> int | None:
@@ -198,7 +206,7 @@ class _Run:
 
 def _read(path: Path) -> object:
     try:
-        return json.loads(path.expanduser().read_bytes())
+        return json.loads(read_file(path))
     except OSError as error:
         raise InvalidArgument(f"The notebook {path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
@@ -220,11 +228,13 @@ def _prompt(cell: _Part) -> str:
     if isinstance(lines, list):
         lines = "".join(line for line in lines if isinstance(line, str))
     source = whole_characters(lines).strip() if isinstance(lines, str) else ""
-    while source.startswith("%%"):  # other cell magics, such as %%time, may stand above
-        first, _, rest = source.partition("\n")
-        if _QUESTION.match(first):
-            return rest.strip()
-        source = rest.lstrip()
+    begin = 0
+    # Other cell magics, such as %%time, may stand above. What is left is never copied: they may be many.
+    while source.startswith("%%", begin):
+        end = source.find("\n", begin) + 1 or len(source)
+        if _QUESTION.match(source, begin):
+            return source[end:].strip()
+        begin = blanks.end() if (blanks := _BLANKS.match(source, end)) else end
     return ""
 
 
@@ -233,12 +243,13 @@ def _runs(records: Iterable[tuple[str, _Part]]) -> list[_Run]:
     runs: dict[str, _Run] = {}
     requests = 0
     for prompt, record in records:
-        key = record.part("run").text("id")
+        run = record.part("run")
+        key = run.text("id")
         if not key:
             requests += 1
             key = f"request_{requests}"
         known = runs.get(key)
-        runs[key] = _Run(key, prompt or (known.prompt if known else ""), record)
+        runs[key] = _Run(key, prompt or (known.prompt if known else ""), record, run.text("thread_id"))
     return _oldest_first(runs.values())
 
 
@@ -286,7 +297,7 @@ def _run_rows(kept: _Run) -> list[Row]:
 
 
 def _step_rows(run: _Run) -> Iterator[Row]:
-    text = run.record.text("text")
+    words = _Words(run.record)
     for position, step in enumerate(run.record.parts("steps")):
         calls = step.parts("calls")
         outputs = [_output(call) for call in calls]
@@ -299,7 +310,7 @@ def _step_rows(run: _Run) -> Iterator[Row]:
             "tool": ", ".join(call.text("name") or "" for call in calls) if calls else None,
             "arguments": "\n".join(call.text("arguments") or "" for call in calls) if calls else None,
             "output": "\n".join(output or "" for output in outputs) if has_output else None,
-            "text": None if step.text("type") == "tool_calls" else _piece(step, text),
+            "text": None if step.text("type") == "tool_calls" else words.of(step),
             "duration_ms": step.milliseconds("duration_ms"),
             "error_code": step.part("error").text("code"),
         }
@@ -327,21 +338,22 @@ def _message_rows(run: _Run) -> Iterator[Row]:
 
 def _answers(record: _Part) -> list[Row]:
     """The messages of the assistant, as the ledger has them: in the order of steps, broken off ones included."""
-    text = record.text("text")
+    words = _Words(record)
     whole = {message.text("id"): message for message in record.parts("messages")}
     said: list[Row] = []
     for step in record.parts("steps"):
         message_id = step.text("message_id")
         message = whole.pop(message_id, None)
-        if message or (message_id and _piece(step, text)):
+        piece = words.of(step) if message or message_id else None
+        if message or piece:
             at = message.whole("created_at") if message else None
-            said.append({"id": message_id, "role": "assistant", "text": _piece(step, text), "created_at": at or None})
+            said.append({"id": message_id, "role": "assistant", "text": piece, "created_at": at or None})
     for message_id, message in whole.items():
         role, at = message.text("role") or "assistant", message.whole("created_at") or None
-        said.append({"id": message_id, "role": role, "text": _piece(message, text), "created_at": at})
-    if not said and text:
+        said.append({"id": message_id, "role": role, "text": words.of(message), "created_at": at})
+    if not said and words.text:
         # Text that no step claims, or a record that does not say which step wrote what.
-        said.append({"id": "", "role": "assistant", "text": text})
+        said.append({"id": "", "role": "assistant", "text": words.text})
     return said
 
 
@@ -360,14 +372,23 @@ def _thread_rows(thread: tuple[str, list[_Run]]) -> list[Row]:
     return [row]
 
 
-def _piece(part: _Part, text: str | None) -> str | None:
-    """What a step or a message says, as far as the text is kept; None if that is not known."""
-    span = part.raw("span")
-    if text is None or not isinstance(span, list) or [type(place) for place in span] != [int, int]:
-        return None
-    start, end = span
-    is_there = 0 <= start <= end and (start == end or start < len(text))
-    return text[start:end] if is_there else None
+class _Words:
+    """The text of a run, cut into what each step and message says of it."""
+
+    def __init__(self, record: _Part) -> None:
+        self.text = record.text("text")
+        self._left = _AT_MOST_TIMES * len(self.text or "")
+
+    def of(self, part: _Part) -> str | None:
+        """What a step or a message says, as far as the text is kept; None if that is not known."""
+        span, text = part.raw("span"), self.text
+        if text is None or not isinstance(span, list) or [type(place) for place in span[:3]] != [int, int]:
+            return None
+        start, end = span
+        if not (0 <= start <= end and (start == end or start < len(text))):
+            return None
+        self._left -= min(end, len(text)) - min(start, len(text))
+        return text[start:end] if self._left >= 0 else None
 
 
 def _output(call: _Part) -> str | None:
