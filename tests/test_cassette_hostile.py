@@ -13,7 +13,6 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from work import assert_linear
 
 import dashnb
 from dashnb import cli
@@ -22,6 +21,7 @@ from dashnb.client.cassettes.player import Pace
 from dashnb.client.cassettes.runs import read_runs
 from dashnb.errors import CassetteMismatch, DashnbError, ProtocolError
 from dashnb.protocol.state import RunState
+from work import assert_linear
 
 URL = "http://dashnb.cassette/api/v1"
 HEADER = {"dashnb_cassette": 1, "base_url": URL}

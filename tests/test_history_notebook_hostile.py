@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from work import assert_linear
 
 from dashnb.errors import DashnbError
 from dashnb.history import Kept, from_notebook
+from work import assert_linear
 
 TABLES = ("runs", "steps", "messages", "tool_calls", "threads")
 ODD = st.sampled_from(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from work import assert_linear
 
 from dashnb.view.blocks import cut, open_fence
+from work import assert_linear
 
 MARKS = ("> ", ">", "- ", "* ", "1. ", "> - 1. ", " ", "\t", "`", "~", "``` ", "> ```x` ")
 

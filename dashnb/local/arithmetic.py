@@ -33,7 +33,8 @@ _WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _SIGNS = {"×": "*", "✕": "*", "·": "*", "⋅": "*", "÷": "/", "∕": "/", "−": "-", "–": "-", "^": "**"}
 _SIGNS |= {"x": "*", "X": "*"}
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
+# Nothing of a number is given back: a part of it is another number.
+NUMBER = r"(?:\d{1,3}(?:,\d{3})++(?!\d)|\d++)(?:\.\d++)?+|\.\d++"
 _NUMBER = re.compile(NUMBER, re.ASCII)
 _TOKEN = re.compile(rf"\s*(?:(?P<number>{NUMBER})|(?P<sign>\*\*|[-+*/%()^×✕·⋅÷∕−–xX]))", re.ASCII)
 

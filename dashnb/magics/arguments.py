@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
         if unknown := re.match(r"unrecognized arguments: (.*)", message):
             words = [word.partition("=")[0] for word in unknown[1].split() if word.startswith("-")]
             known = [name for action in self._actions for name in action.option_strings]
-        elif wrong := re.match(r"argument (.*?): invalid choice: '(.*?)'", message):
+        elif wrong := re.match(r"argument ([^:]*): invalid choice: '([^']*)'", message):
             words = [wrong[2]]
             known = [
                 str(choice)

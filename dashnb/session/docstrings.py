@@ -7,13 +7,14 @@ import re
 from itertools import takewhile
 
 _GOOGLE_HEADER = re.compile(r"^(Args|Arguments|Parameters):\s*$")
-_GOOGLE_ENTRY = re.compile(r"^(\*{0,2}\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
+_GOOGLE_ENTRY = re.compile(r"^(\*{0,2}\w+)\s*(?:\([^)]*\)\s*)?:\s*+(.*)$")
 _NUMPY_ENTRY = re.compile(r"^(\*{0,2}\w+(?:, *\*{0,2}\w+)*)\s*(?::.*)?$")
-_REST_ENTRY = re.compile(r"^:param\s+(?:[^:]*\s)?(\w+)\s*:\s*(.*)$")
+_NAME = re.compile(r"\w+")
+_REST_ENTRY = re.compile(r"^:param\s++([^:]*+):\s*+(.*)$")
 # Only known names: a purpose may well hold a line that ends in a colon.
 _SECTION = re.compile(
     r"^((Args|Arguments|Parameters|Keyword Args|Keyword Arguments|Other Parameters|Attributes|Returns?|Yields?|Raises"
-    r"|Warns|Warnings?|Examples?|Notes?|See Also|References|Todo):\s*$|:\w+[^:]*:|>>>)"
+    r"|Warns|Warnings?|Examples?|Notes?|See Also|References|Todo):\s*$|:\w[^:]*:|>>>)"
 )
 
 
@@ -63,11 +64,13 @@ def _numpy(lines: list[str]) -> dict[str, str]:
 def _rest(lines: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(lines):
-        if match := _REST_ENTRY.match(line.strip()):
+        match = _REST_ENTRY.match(line.strip())
+        name = match[1].split()[-1:] if match else []  # behind its type
+        if match and name and _NAME.fullmatch(name[0]):
             following = takewhile(
                 lambda one: one.startswith((" ", "\t")) and one.strip()[:1] != ":", lines[number + 1 :]
             )
-            found[match[1]] = " ".join([match[2], *(one.strip() for one in following)]).strip()
+            found[name[0]] = " ".join([match[2], *(one.strip() for one in following)]).strip()
     return found
 
 

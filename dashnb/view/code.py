@@ -295,7 +295,7 @@ class Fences:
         if _ITEM.match(words) and not _RULE.match(words):
             outer = self._items[-2] if len(self._items) > 1 else 0
             return not outer + 4 <= column < self._margin
-        return words.startswith(">") or any(rule.match(words) for rule in (_OPENING, _RULE, _HEADING))
+        return words.startswith(">") or any(opens(words) for opens in (_OPENING.match, _RULE.match, _HEADING.match))
 
     @property
     def _margin(self) -> int:

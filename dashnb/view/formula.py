@@ -29,8 +29,8 @@ ENVIRONMENTS = (
 _REFUSED = re.compile(
     rf"""//|\burl\b|\\(?:
         (?:{COMMANDS})(?![A-Za-z])
-        |[A-Za-z]*color(?:box)?(?![A-Za-z])(?!\s*(?:\[\w+\])?\s*\{{[\w\s\#.,%-]*\}})
-        |bbox(?!\s*(?:\[[\w\s\#.,%-]*\])?\s*\{{)
+        |[A-Za-z]*color(?:box)?(?![A-Za-z])(?!\s*(?:\[\w+\]\s*)?\{{[\w\s\#.,%-]*\}})
+        |bbox(?!\s*(?:\[[\w\s\#.,%-]*\]\s*)?\{{)
         |[bx]?cancel\s*\[
         |(?:begin|end)(?![A-Za-z])(?!\s*\{{(?:{ENVIRONMENTS})\*?\}})
     )""",

@@ -15,8 +15,10 @@ from dashnb.view.heading import ENGLISH, Heading
 from dashnb.view.toolcalls import arguments_beginning, arguments_in_line, call_mark, read_output
 from dashnb.view.wording import notice
 
-_PICTURE_DATA = re.compile(r"!\[([^\]\n]*)\]\(data:image/[^)\s]*\)")
-_UNFINISHED_PICTURE = re.compile(r"!(\[[^\]\n]*(\](\((d(a(t(a(:[^)\s]*)?)?)?)?)?)?)?)?\Z")
+# No name and no data hold what begins another picture, so nothing is looked through for each beginning.
+_NAME, _DATA = r"(?:[^\]\n!]|!(?!\[))*+", r"[^()\s!]*+"
+_PICTURE_DATA = re.compile(rf"!\[({_NAME})\]\(data:image/{_DATA}\)")
+_UNFINISHED_PICTURE = re.compile(rf"!\[{_NAME}(\](\((d(a(t(a(:{_DATA})?)?)?)?)?)?)?\Z")
 
 # Where the beginning of a picture is looked for at the end of a text that still grows, in characters.
 _LONGEST_OPENING = 400
@@ -77,10 +79,17 @@ def without_picture_data(text: str, *, over: bool = True) -> str:
         over: False if more text may follow; a picture that is not complete is then left out for now.
     """
     if not over and ("!" in text[-_LONGEST_OPENING:] or "](data:" in text):
-        text = _UNFINISHED_PICTURE.sub("", text)
+        text = _without_unfinished(text)
     if "](data:" not in text:
         return text
     return _PICTURE_DATA.sub(lambda match: f"[picture: {match[1]}]" if match[1] else "[picture]", text)
+
+
+def _without_unfinished(text: str) -> str:
+    last = text.rfind("![")
+    if last >= 0 and _UNFINISHED_PICTURE.match(text, last):
+        return text[:last]
+    return text.removesuffix("!")
 
 
 def outcome(call: ToolCall, step: Step, heading: Heading) -> str:

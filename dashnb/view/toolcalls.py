@@ -20,7 +20,6 @@ OUTPUT_SHOWN = 4000
 RESULTS_SHOWN = 10
 _PARSED_AT_MOST = 1_000_000
 _LINE = 100
-_CLOSERS = re.compile(r'"?[\s\]}]*\Z')
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +263,7 @@ def _incomplete(arguments: str) -> str:
         return exact(arguments)
     if code := _program(value):
         return exact(code)
-    return exact_json(_CLOSERS.sub("", _pretty(value))) if value else exact(arguments)
+    return exact_json(_pretty(value).rstrip(" \n]}").removesuffix('"')) if value else exact(arguments)
 
 
 def _pretty_arguments(value: Any, arguments: str) -> str:

@@ -24,7 +24,7 @@ SHORTEST = 4
 # Of a secret that the end of a stream cuts off, so many characters give it away.
 GIVEN_AWAY = 6
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[-+.\w]+', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[-+.\w]+', re.DOTALL)
 _PREFIX = re.compile(r"(?:data:)?\s*")
 
 Span = tuple[int, int]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-_PIECE = re.compile(rb'"(value|text|arguments|output)":\s*"((?:[^"\\]|\\.)*)"')
+_PIECE = re.compile(rb'"(value|text|arguments|output)":\s*"((?:[^"\\]|\\.)*+)"')
 _OWNER = re.compile(rb'"id":\s*"([^"]*)"')
 _INDEX = re.compile(rb'"index":\s*(\d+)')
 

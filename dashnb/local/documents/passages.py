@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 
 from dashnb.local.documents import terms
-from dashnb.local.documents.texts import Text
+from dashnb.local.documents.texts import Text, heading_of
 
 LENGTH = 800
 SNIPPET = 400
-_HEADING = re.compile(r"#{1,6}\s+(.+?)\s*#*")
 _FENCE = re.compile(r"```|~~~")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])|\n+")
 
@@ -67,12 +66,12 @@ def _sections(text: str, *, headings: bool) -> Iterator[tuple[str, str]]:
     for line in text.split("\n"):
         if _FENCE.match(line.lstrip()):
             in_code = not in_code
-        match = _HEADING.fullmatch(line) if headings and not in_code else None
-        if match is None:
+        words = heading_of(line) if headings and not in_code else ""
+        if not words:
             lines.append(line)
             continue
         yield heading, "\n".join(lines)
-        heading, lines = match[1], []
+        heading, lines = words, []
     yield heading, "\n".join(lines)
 
 

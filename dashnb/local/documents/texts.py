@@ -6,12 +6,12 @@ import codecs
 import re
 import warnings
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
 
 from dashnb.characters import in_line
 from dashnb.errors import InvalidArgument
 from dashnb.files import read_file
+from dashnb.local.documents.page import title_and_text
 
 MOST_BYTES = 10_000_000
 KINDS: dict[str, str] = {
@@ -26,13 +26,7 @@ KINDS: dict[str, str] = {
     ".csv": "csv",
     ".json": "json",
 }
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
-_BLOCK_TAGS = """
-address article aside blockquote dd div dl dt figcaption figure footer form header hr li main nav ol p pre section
-table tr ul
-"""
-_BLOCKS = frozenset(_BLOCK_TAGS.split())
-_SILENT = frozenset(("script", "style", "template", "noscript"))
+_MARKS = re.compile(r"#{1,6}(?=\s)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +68,24 @@ def read_text(path: Path, *, inside: Path | None = None) -> Text:
     if kind == "notebook":
         text = _notebook(text, shown)
     elif kind == "html":
-        named, text = _html(text)
+        named, text = title_and_text(text)
         title = named or title
     if not text.strip():
         raise InvalidArgument(f"{shown} holds no text.")
-    if kind in ("markdown", "notebook", "html") and title == in_line(path.stem) and (first := _HEADING.search(text)):
-        title = first[1]
+    if kind in ("markdown", "notebook", "html") and title == in_line(path.stem):
+        title = next(filter(None, map(heading_of, text.split("\n"))), title)
     return Text(title, text, kind)
+
+
+def heading_of(line: str) -> str:
+    """The words of a line that is a heading in Markdown, ``""`` for any other.
+
+    >>> heading_of("## Cats ##"), heading_of("#cats"), heading_of("# #")
+    ('Cats', '', '#')
+    """
+    marks = _MARKS.match(line)
+    words = line[marks.end() :].strip() if marks else ""
+    return words.rstrip("#").rstrip() or words[:1]
 
 
 def _decode(data: bytes, shown: str) -> str:
@@ -113,53 +118,3 @@ def _notebook(text: str, shown: str) -> str:
         elif source:
             parts.append(source)
     return "\n\n".join(parts)
-
-
-def _html(text: str) -> tuple[str, str]:
-    reader = _Reader()
-    reader.feed(text)
-    reader.close()
-    lines = [" ".join(line.split()) for line in "".join(reader.parts).split("\n")]
-    return " ".join(reader.title.split()), re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-
-
-class _Reader(HTMLParser):
-    """Collects the visible text; headings become those of Markdown."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self.title = ""
-        self._silent: list[str] = []
-        self._in_title = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _SILENT:
-            self._silent.append(tag)
-        elif tag == "title":
-            self._in_title = True
-        elif re.fullmatch(r"h[1-6]", tag):
-            self.parts.append(f"\n\n{'#' * int(tag[1])} ")
-        elif tag in _BLOCKS:
-            self.parts.append("\n\n")
-        elif tag == "br":
-            self.parts.append("\n")
-        elif tag in ("td", "th"):
-            self.parts.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._silent and tag == self._silent[-1]:
-            self._silent.pop()
-        elif tag == "title":
-            self._in_title = False
-        elif tag in _BLOCKS or re.fullmatch(r"h[1-6]", tag):
-            self.parts.append("\n\n")
-
-    def handle_data(self, data: str) -> None:
-        if self._silent:
-            return
-        if self._in_title:
-            self.title += data
-        else:
-            # Line breaks of the source mean nothing; those of the page are written above.
-            self.parts.append(data.replace("\n", " "))

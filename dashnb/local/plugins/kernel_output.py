@@ -12,7 +12,7 @@ MOST_PICTURES = 8
 TRACEBACK_LINES = 12
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_FOLDER = re.compile(r"(?m)^(\s*File \"?)[^\s\":]*[/\\](?=[^/\\\s\":]+)")
+_FOLDER = re.compile(r"(?m)^([ \t]*File \"?)[^\s\":]*[/\\](?=[^/\\\s\":]+)")
 
 
 class Output:

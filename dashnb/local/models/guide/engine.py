@@ -30,13 +30,13 @@ _HELP = re.compile(
 _THANKS = re.compile(r"^\W*(?:thanks?|thank you|thx|谢谢|多谢|感谢|ありがとう)", re.IGNORECASE)
 _RECALL = re.compile(
     r"\bwhat (?:did|have) i (?:just )?(?:ask|say|said|asked)|\bmy (?:last|previous|earlier|first) (?:question|message)"
-    r"|我(?:之前|刚才|刚刚|前面).*(?:问|说)|(?:さっき|前に|これまで).*(?:聞|質問|言)",
+    r"|我(?:之前|刚才|刚刚|前面).{0,80}(?:问|说)|(?:さっき|前に|これまで).{0,80}(?:聞|質問|言)",
     re.IGNORECASE,
 )
 _SAMPLE = re.compile(
     r"\b(?:tell|write|give|show)\b.{0,80}\b(?:story|stories|poem|essay|article|words|paragraphs?)\b"
     r"|\bmarkdown\b|\blong (?:text|answer)\b"
-    r"|讲.*故事|写.*(?:故事|文章|作文|\d字)|长文|物語|お話を|長い(?:文章|答え)|\d\s*文字"
+    r"|讲.{0,80}故事|写.{0,80}(?:故事|文章|作文|\d字)|长文|物語|お話を|長い(?:文章|答え)|\d\s*文字"
     r"|マークダウン",
     re.IGNORECASE,
 )
@@ -47,7 +47,7 @@ _GOES_ON_CJK = re.compile(r"^(?:那|再|然后|それに|さらに|\s)*(?=[乘�
 _AND_THERE = re.compile(
     r"\b(?:and|what about|how about|then|in|for|at)\b|那|呢|では|じゃあ|は|在|[\s,，、?？。.!！]", re.IGNORECASE
 )
-_LAST_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?=\D*$)", re.ASCII)
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?", re.ASCII)
 
 
 class GuideEngine:
@@ -125,8 +125,8 @@ def _continued_sum(turn: Turn, message: str) -> Sum | None:
     answers = [said.text.partition("\n")[0] for said in turn.messages if said.role == "assistant"]
     if not answers or not (match := _GOES_ON.match(message) or _GOES_ON_CJK.match(message)):
         return None
-    number = _LAST_NUMBER.search(answers[-1])
-    return find_sum(f"{number[0]} {message[match.end() :]}") if number else None
+    numbers = _NUMBER.findall(answers[-1])
+    return find_sum(f"{numbers[-1]} {message[match.end() :]}") if numbers else None
 
 
 def _is_about_itself(message: str) -> bool:

@@ -142,7 +142,8 @@ _ABOUT: list[tuple[re.Pattern[str], Find]] = [
     )
 ]
 _WHOLE = re.compile(r"^(?:query|question|prompt|keywords?|search|topic|q)\b|问题|関键|質問", re.IGNORECASE)
-_NEGATED = r"(?:\bno|\bnot|\bwithout|\bdon't|\bdisable|不要|不|なし)\W*(?:\w+\W+)?"
+_TRIED = 20  # numbers of a message, each of which takes looking through all of it
+_NEGATED = r"(?:\bno|\bnot|\bwithout|\bdon't|\bdisable|不要|不|なし)\W*+(?:\w{1,30}+\W++)?"
 
 
 def _about(parameter: Parameter) -> Find | None:
@@ -188,13 +189,12 @@ class _Filler:
         left = [one for one in self._numbers if parameter.kind == "number" or isinstance(one, int)]
         if not left:
             return None
-        chosen = next((one for one in left if self._stands_by(one, parameter.name)), left[0])
+        chosen = next((one for one in left[:_TRIED] if self._stands_by(one, parameter.name)), left[0])
         self._numbers.remove(chosen)
         return chosen
 
     def _stands_by(self, number: int | float, name: str) -> bool:
-        word = re.escape(name.replace("_", " "))
-        pattern = rf"\b{number}\s*{word}\b|\b{word}\s*(?:is|=|:|of|to)?\s*{number}\b"
+        pattern = _beside(number, re.escape(name.replace("_", " ")))
         return re.search(pattern, self._message, re.IGNORECASE) is not None
 
     def _flag(self, parameter: Parameter) -> bool | None:
@@ -244,6 +244,10 @@ class _Filler:
         numbers = [str(one) for one in self._numbers]
         candidates = [values.after_colon(self._message), spoken, *values.proper_nouns(self._message), *numbers]
         return [one for one in candidates if one]
+
+
+def _beside(number: int | float, word: str) -> str:
+    return rf"\b{number}\s*{word}\b|\b{word}\s*(?:(?:is|=|:|of|to)\s*)?{number}\b"
 
 
 def _as_word(text: str) -> str:

@@ -99,7 +99,7 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 _AFTER = re.compile(
-    r"[\s?？。.!！]+$|(?:怎么样|怎麼樣|如何|吗|呢|是什么|を教えてください|を教えて|について教えてください|について教えて|はどうですか"
+    r"(?<![\s?？。.!！])[\s?？。.!！]++$|(?:怎么样|怎麼樣|如何|吗|呢|是什么|を教えてください|を教えて|について教えてください|について教えて|はどうですか"
     r"|は何ですか|を調べてください|を調べて|を検索してください|を検索して|は)$"
 )
 
@@ -148,7 +148,7 @@ _MEDIUM = re.compile(
 )
 _DRAWING_CJK = re.compile(
     r"^(?:请|帮我|给我|能不能|可以)*(?:画|生成|制作)(?:一|两|三|几)?(?:张|幅|个|只|些|下)?|(?:的)?(?:图片|图画|图像|画)$"
-    r"|(?:の)?(?:絵|イラスト|画像)?を?(?:\d枚|[一二三四]枚)?(?:描いて|描き|作って|生成して).*$"
+    r"|(?:の)?(?:絵|イラスト|画像)?を?(?:\d枚|[一二三四]枚)?(?:描いて|描き|作って|生成して)(?s:.*)$"
 )
 _STYLE = {
     "en": "{subject}, soft watercolour, gentle light, calm colours",
@@ -199,10 +199,20 @@ def _first_wish(message: str) -> str:
     return query_of(clauses[0] if clauses else message)
 
 
+_QR_CODE_OF = re.compile(r"\bqr[ -]?code (?:for|of|with|that says)\s+", re.IGNORECASE)
+
+
+def _encoded(message: str) -> str:
+    """What the last line says behind "QR code for"."""
+    text = message.removesuffix("\n")
+    last = text.rfind("\n") + 1
+    said = next((text[match.end() :] for match in _QR_CODE_OF.finditer(text) if match.end() >= last), "")
+    return said[:-1] if len(said) > 1 and said[-1] in ".?!" else said
+
+
 def _qrcode(message: str) -> Found:
     content = [*values.urls(message), *values.quotations(message)]
-    if match := re.search(r"\bqr[ -]?code (?:for|of|with|that says)\s+(.+?)[.?!]?$", message, re.IGNORECASE):
-        said = match[1]
+    if said := _encoded(message):
         content.append(_first_wish(message) if said.lower() in _IT else said)
     return (({"text": content[0]},), ()) if content else ((), ("text",))
 

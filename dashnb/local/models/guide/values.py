@@ -6,6 +6,7 @@ the order in which they stand there.
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from dashnb.local.arithmetic import NUMBER, narrow
@@ -16,9 +17,11 @@ _DAY = re.compile(
     r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|今天|明天|后天|昨天|现在|今日|明日|明後日|昨日|周末|週末",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|「([^」]+)」|『([^』]+)』|‘([^’]+)’|`([^`]+)`|(?<!\w)'([^']+)'(?!\w)")
+_QUOTED = re.compile(
+    r"“([^“”]+)”|\"([^\"]+)\"|「([^「」]+)」|『([^『』]+)』|‘([^‘’]+)’|`([^`]+)`|(?<!\w)'([^']+)'(?!\w)"
+)
 _URL = re.compile(r"https?://[^\s<>\"'）」』”、。，]*[^\s<>\"'）」』”、。，.?!,)]")
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.ASCII)
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+", re.ASCII)
 
 _CITIES = (
     "Beijing Shanghai Hangzhou Shenzhen Guangzhou Chengdu Nanjing Wuhan Suzhou Xi'an Hong~Kong Tokyo Osaka Kyoto "
@@ -31,11 +34,12 @@ _CITIES_CJK = (
 )
 _KNOWN = re.compile(rf"\b(?:{_CITIES.replace(' ', '|').replace('~', ' ')})\b", re.IGNORECASE)
 _KNOWN_CJK = re.compile(_CITIES_CJK.replace(" ", "|"))
-_PROPER = r"[A-Z]\w*(?:['’-](?!s\b)\w+)*"
-_NAME = rf"{_PROPER}(?:[ -]{_PROPER})*"
+# A name has a few words, and a list a few names: without an end, each word would be read for all before it.
+_PROPER = r"[A-Z]\w*+(?:['’-](?!s\b)\w++){0,3}"
+_NAME = rf"{_PROPER}(?:[ -]{_PROPER}){{0,5}}"
 _AND = r"(?:,? and |, ?| or | & )"
 _PLACED = re.compile(
-    rf"\b(?:in|at|for|near|from|to|of|[Ww]eather|between)\s+({_NAME}(?:{_AND}{_NAME})*)|\b({_NAME})['’]s\b"
+    rf"\b(?:in|at|for|near|from|to|of|[Ww]eather|between)\s+({_NAME}(?:{_AND}{_NAME}){{0,9}})|\b({_NAME})['’]s\b"
 )
 _PLACED_CJK = re.compile(
     r"([\u4e00-\u9fff]{2,5}|[ァ-ヶー]{2,12})(?:市)?(?:的|の)?(?:天气|天気|气温|気温|时间|時間|時刻|人口)"
@@ -51,6 +55,10 @@ _LANGUAGE = re.compile(
     r"|[英中日法德韩俄]文|[英汉日法德韩俄]语|英語|中国語|日本語|フランス語|ドイツ語|スペイン語|韓国語",
     re.IGNORECASE,
 )
+_OBJECT = re.compile(r"\S(?:.*?\S)??(?=\s+(?:to|into|in|for|with|from)\s|[.?!]?\s*$)", re.IGNORECASE)
+# How many places, numbers or verbs of a message are tried, each of which takes looking through all of it.
+_TRIED = 20
+_LONGEST_NUMBER = 100  # characters; thousands of digits are no number to Python
 _UNIT = re.compile(r"\b(?:celsius|fahrenheit|kelvin|metric|imperial)\b|摄氏度?|华氏度?|摂氏|華氏", re.IGNORECASE)
 
 
@@ -62,7 +70,7 @@ def numbers(message: str) -> list[int | float]:
     """
     text = _URL.sub(" ", _DATE.sub(" ", narrow(message)))
     found = re.findall(rf"(?<![\w.])-?(?:{NUMBER})|(?<=[^\x00-\x7f])(?:{NUMBER})", text, re.ASCII)
-    plain = [number.replace(",", "") for number in found]
+    plain = [number.replace(",", "") for number in found if len(number) <= _LONGEST_NUMBER]
     return [float(number) if "." in number else int(number) for number in plain]
 
 
@@ -113,7 +121,7 @@ def place_after(message: str, *, towards: bool) -> str | None:
     before, after = (
         (r"(?:\bto|\binto|到|去|至)\s*", r"(?:まで|へ|行き)") if towards else (r"(?:\bfrom|从|自)\s*", "から")
     )
-    for place in places(message):
+    for place in places(message)[:_TRIED]:
         name = re.escape(place)
         if re.search(rf"{before}{name}|{name}\s*{after}", message, re.IGNORECASE):
             return place
@@ -173,7 +181,12 @@ def proper_nouns(message: str) -> list[str]:
     ['Ann Lee', 'Bob']
     """
     found = [match for match in re.finditer(_NAME, message) if match.start() > 0]
-    return [match[0] for match in found if message[: match.start()].rstrip()[-1:] not in ".!?" and match[0] != "I"]
+    return [match[0] for match in found if _before(message, match.start()) not in ".!?" and match[0] != "I"]
+
+
+def _before(message: str, place: int) -> str:
+    """The last character before a place that is no blank."""
+    return next((message[at] for at in range(place - 1, -1, -1) if not message[at].isspace()), "")
 
 
 def named(message: str, parameter: str) -> str | None:
@@ -193,10 +206,9 @@ def object_of(message: str, verbs: str) -> str | None:
     >>> object_of("Please translate good morning to French", "translate")
     'good morning'
     """
-    match = re.search(
-        rf"\b(?:{verbs})\b\s*[:：]?\s*(.+?)(?=\s+(?:to|into|in|for|with|from)\s|[.?!]?$)", message, re.IGNORECASE
-    )
-    return match[1].strip() if match else None
+    said = re.finditer(rf"\b(?:{verbs})\b\s*(?:[:：]\s*)?", message, re.IGNORECASE)
+    objects = (_OBJECT.match(message, verb.end()) for verb in itertools.islice(said, _TRIED))
+    return next((match[0].strip() for match in objects if match), None)
 
 
 def after_colon(message: str) -> str | None:

@@ -14,8 +14,8 @@ export function refusing({ commands, environments }) {
   return new RegExp(
     [
       String.raw`\/\/|\burl\b|\\(?:(?:${commands})(?![A-Za-z])`,
-      String.raw`[A-Za-z]*color(?:box)?(?![A-Za-z])(?![ \t-\r]*(?:\[\w+\])?[ \t-\r]*\{[\w \t-\r#.,%-]*\})`,
-      String.raw`bbox(?![ \t-\r]*(?:\[[\w \t-\r#.,%-]*\])?[ \t-\r]*\{)`,
+      String.raw`[A-Za-z]*color(?:box)?(?![A-Za-z])(?![ \t-\r]*(?:\[\w+\][ \t-\r]*)?\{[\w \t-\r#.,%-]*\})`,
+      String.raw`bbox(?![ \t-\r]*(?:\[[\w \t-\r#.,%-]*\][ \t-\r]*)?\{)`,
       String.raw`[bx]?cancel[ \t-\r]*\[`,
       String.raw`(?:begin|end)(?![A-Za-z])(?![ \t-\r]*\{(?:${environments})\*?\}))`,
     ].join("|"),
