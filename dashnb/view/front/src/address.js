@@ -2,12 +2,13 @@
 
 import * as punycode from "./punycode.js";
 
-const BEFORE_HOST = String.raw`^\s*(?:https?:\/\/|mailto:(?:\/\/)?|\/\/)(?:[^/?#]*@)?`;
+// The user is what stands before the last `@`; asked for ahead, so that earlier ones are not tried in turn.
+const BEFORE_HOST = String.raw`^\s*(?:https?:\/\/|mailto:(?:\/\/)?|\/\/)(?:(?=(?<user>[^/?#]*@))\k<user>)?`;
 const AFTER_HOST = "%/?;#'{}|\\\\^`<>\" \\t\\r\\n";
 const LABEL = String.raw`[\w+\x80-\u{10ffff}-]{0,63}(?:\.|(?=(?::\d*)?(?:[${AFTER_HOST}]|$)))`;
-const HOST = new RegExp(`(${BEFORE_HOST})((?:${LABEL})*)`, "iu");
+const HOST = new RegExp(`(?<before>${BEFORE_HOST})(?<host>(?:${LABEL})*)`, "iu");
 const IN_BRACKETS = new RegExp(
-  String.raw`(${BEFORE_HOST}\[)([^${AFTER_HOST}]*:[^${AFTER_HOST}]*)(\](?::\d*)?(?=[${AFTER_HOST}]|$))`,
+  String.raw`(?<open>${BEFORE_HOST}\[)(?<host>[^${AFTER_HOST}]*)(?<close>\](?::\d*)?(?=[${AFTER_HOST}]|$))`,
   "i",
 );
 
@@ -16,14 +17,15 @@ export function encoded(address) {
   const plain = withLabels(address.trim(), (label) =>
     /[^\0-\x7e]/.test(label) ? `xn--${punycode.encode(label)}` : label,
   );
-  const parts = IN_BRACKETS.exec(plain);
-  if (!parts) return percent(plain);
-  const [start, open, host, close] = parts;
+  const found = IN_BRACKETS.exec(plain);
+  if (!found?.groups.host.includes(":")) return percent(plain);
+  const [[start], { open, host, close }] = [found, found.groups];
   return percent(open.slice(0, -1)) + `[${percent(host)}${close}` + percent(plain.slice(start.length));
 }
 
 function withLabels(address, change) {
-  return address.replace(HOST, (whole, before, host) => {
+  return address.replace(HOST, (whole, ...found) => {
+    const { before, host } = found.at(-1);
     try {
       return before + host.split(/[.\u3002\uff0e\uff61]/).map(change).join(".");
     } catch {
