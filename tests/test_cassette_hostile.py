@@ -345,7 +345,20 @@ def test_any_bytes_behind_the_first_line_are_read_or_named(
 
 
 @pytest.mark.parametrize(
-    "base_url", ["", "javascript:x", "http://", "http://[", "x" * 100_000, "http://é/api/v1", 5, [], "http://a\r\nb/"]
+    "base_url",
+    [
+        "",
+        "javascript:x",
+        "http://",
+        "http://[",
+        "x" * 100_000,
+        "http://é/api/v1",
+        5,
+        [],
+        "http://a\r\nb/",
+        "\ud800",
+        "http://\ud800/api/v1",
+    ],
 )
 def test_any_base_url_of_a_cassette_is_taken_or_refused(file: Path, base_url: Any) -> None:
     file.write_text(json.dumps({"dashnb_cassette": 1, "base_url": base_url}) + "\n")

@@ -133,7 +133,7 @@ def _checked_url(base_url: str) -> str:
 def _is_whole(url: str) -> bool:
     try:
         parts = httpx.URL(url)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):  # the latter for half a character
         return False
     return parts.scheme in ("http", "https") and bool(parts.host) and (parts.port or 0) < 2**16
 
