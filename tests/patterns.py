@@ -18,7 +18,7 @@ from types import FrameType, MappingProxyType, ModuleType
 from typing import Any
 
 import dashnb
-from dashnb.client.cassettes import redaction
+from dashnb import credentials
 from dashnb.local.arithmetic import LONGEST
 from dashnb.local.models.guide import parameters, purposes
 from dashnb.local.plugins import sketch
@@ -27,15 +27,19 @@ PACKAGE = Path(dashnb.__file__).parent
 WAYS = ("match", "fullmatch", "search", "finditer", "findall", "sub", "subn", "split")
 _AT_ONE_PLACE = ("match", "fullmatch")
 
-# Modules whose text was cut to so many characters before any of their expressions sees it.
-AT_MOST: Mapping[str, int] = MappingProxyType({"dashnb.local.arithmetic": LONGEST})
+# Modules and expressions that see so many characters at most: the text was cut before.
+AT_MOST: Mapping[str, int] = MappingProxyType(
+    {"local.arithmetic": LONGEST, "credentials:_OPEN": credentials._LONGEST_OPEN}
+)
 
 # Expressions that are put together when they run, by module and source: what they may look like. What comes
 # from outside goes in escaped, but for a person's own patterns of what a cassette must not hold.
 _N, _V = "weather", "sum|add"
 BUILT: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
     {
-        ("client.cassettes.redaction", "pattern"): (*redaction._PATTERNS, r"canary\-1|canary"),
+        ("client.cassettes.redaction", "pattern"): (r"canary\-1|canary",),
+        ("credentials", "'|'.join(map(re.escape, forms))"): (r"canary\-1|canary",),
+        ("credentials", "kind"): ("[a-z]", "[A-Z]", "[0-9]"),
         ("keys", r"f'\\s*{name}\\s*='"): (r"\s*api_key\s*=",),
         ("local.models.guide.parameters", "_NEGATED + word"): (parameters._NEGATED + _N,),
         ("local.models.guide.parameters", "pattern"): (parameters._beside(5, _N),),
@@ -379,7 +383,9 @@ class Worst:
 
 
 def worst(found: Found, size: int, at_most: float) -> Worst:
-    """What the expression does on its worst line; it ends at the first that takes too long."""
+    """What the expression does on its worst line of that size; it ends at the first that takes too long."""
+    module = found.module.removeprefix("dashnb.")
+    size = min(size, AT_MOST.get(module, size), AT_MOST.get(str(found), size))
     result = Worst()
     for line in lines(found.pattern, size):
         result.lines += 1

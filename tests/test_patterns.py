@@ -18,7 +18,7 @@ TRIES = 3
 
 def check(found: Found, size: int, at_most: float) -> None:
     for _ in range(TRIES):  # a busy machine may take its share once
-        result = worst(found, min(size, patterns.AT_MOST.get(found.module, size)), at_most)
+        result = worst(found, size, at_most)
         if not result.is_over:
             return
     raise AssertionError(f"{found}: {found.pattern.pattern!r} has too much to do on {result}")
