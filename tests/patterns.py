@@ -40,6 +40,7 @@ BUILT: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
         ("client.cassettes.redaction", "pattern"): (r"canary\-1|canary",),
         ("credentials", "'|'.join(map(re.escape, forms))"): (r"canary\-1|canary",),
         ("credentials", "kind"): ("[a-z]", "[A-Z]", "[0-9]"),
+        ("view.fair_copy", "f'{mark}+'"): ("`+", "~+"),
         ("keys", r"f'\\s*{name}\\s*='"): (r"\s*api_key\s*=",),
         ("local.models.guide.parameters", "_NEGATED + word"): (parameters._NEGATED + _N,),
         ("local.models.guide.parameters", "pattern"): (parameters._beside(5, _N),),

@@ -23,6 +23,7 @@ from dashnb.files import read_file
 from dashnb.history.schema import TABLES, Cell
 from dashnb.history.table import Table
 
+MOST_BYTES = 1_000_000_000  # of a notebook, with its pictures
 VERSION = 1  # of a record; keys may be added to it, and are then read as far as they are there
 Row = dict[str, Cell]
 
@@ -206,7 +207,7 @@ class _Run:
 
 def _read(path: Path) -> object:
     try:
-        return json.loads(read_file(path))
+        return json.loads(read_file(path, MOST_BYTES))
     except OSError as error:
         raise InvalidArgument(f"The notebook {path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
