@@ -3,7 +3,7 @@
 The lines come from the form of each expression, and from a list of what is hard for one reader or another; a
 module that cuts its text before has lines of that length. Prints a table, the most work first. Takes minutes.
 
-    python benchmarks/patterns.py [SIZE]
+    python benchmarks/expressions.py [SIZE]
 """
 
 from __future__ import annotations
