@@ -227,8 +227,8 @@ def test_what_was_left_with_its_keeper_killed_too_goes_at_the_next_start(temp: P
 # --- the server lives ----------------------------------------------------------------------------
 
 
-def interpreted(code: str, *, limits: Limits | None = None) -> tuple[str, dict[int, int], Path]:
-    """What a call said, the processes that its kernel had, and its folder."""
+def interpreted(code: str, *, limits: Limits | None = None) -> tuple[str, list[int], Path]:
+    """What a call said, the processes of its kernel and of earlier code that are left, and its folder."""
 
     async def main() -> tuple[str, dict[int, int], Path]:
         plugin = CodeInterpreter(lambda: Path("/nowhere"), limits=limits)
@@ -237,25 +237,20 @@ def interpreted(code: str, *, limits: Limits | None = None) -> tuple[str, dict[i
             return await plugin.call(json.dumps({"code": BEGIN + textwrap.dedent(code)}), {}, thread_id="t")
 
         try:
-            folder = Path(await run("print(os.getcwd())")).parent
-            living: dict[int, int] = {}
-
-            async def look() -> None:
-                while True:
-                    living.update(await asyncio.to_thread(living_in, folder))
-                    await asyncio.sleep(0.02)
-
-            looking = asyncio.create_task(look())
+            begun = "subprocess.Popen(['sleep', '120'], start_new_session=True)\nprint(os.getcwd())"
+            folder = Path(await run(begun)).parent
+            living = living_in(folder)
+            assert len(living) == 3  # keeper, kernel, sleep
             try:
                 said = await run(code)
             except PluginError as error:
                 said = str(error)
-            looking.cancel()
         finally:
             await plugin.aclose()
-        return said, living, folder
+        return said, living | living_in(folder), folder
 
-    return asyncio.run(main())
+    said, living, folder = asyncio.run(main())
+    return said, [pid for pid, start in living.items() if started(pid) == start], folder
 
 
 @pytest.mark.parametrize(
@@ -272,26 +267,22 @@ def interpreted(code: str, *, limits: Limits | None = None) -> tuple[str, dict[i
     ],
 )
 def test_whatever_code_does_to_its_keeper_nothing_of_it_is_left(code: str, said: str) -> None:
-    begun = "subprocess.Popen(['sleep', '120'], start_new_session=True)\n"
-    answer, living, folder = interpreted(begun + code)
+    answer, left, folder = interpreted(code)
     assert said in answer
-    assert len(living) >= 2
-    assert [pid for pid, start in living.items() if started(pid) == start] == []
+    assert left == []
     assert not folder.exists()
 
 
 def test_a_call_that_is_out_of_time_leaves_no_process_when_it_ignores_the_interrupt() -> None:
     code = """
-    subprocess.Popen(['sleep', '120'], start_new_session=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.fork() == 0:
         os.setsid()
     time.sleep(60)
     """
-    answer, living, folder = interpreted(code, limits=Limits(seconds=1))
+    answer, left, folder = interpreted(code, limits=Limits(seconds=1))
     assert "could not be interrupted" in answer
-    assert len(living) >= 4
-    assert [pid for pid, start in living.items() if started(pid) == start] == []
+    assert left == []
     assert not folder.exists()
 
 

