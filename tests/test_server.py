@@ -191,6 +191,14 @@ def test_a_body_that_does_not_arrive_is_given_up() -> None:
         assert sorted(answer) == ["code", "message", "request_id"]
 
 
+def test_a_packed_body_is_refused_before_anything_is_unpacked() -> None:
+    with on_a_port(Script()) as (_, api):
+        for encoding in ("gzip", "br", "gzip, gzip"):
+            packed = api.client.post("/threads", content=b"x", headers={"content-encoding": encoding})
+            assert refused(packed) == (415, "InvalidParameter")
+        assert api.client.post("/threads", json={}, headers={"content-encoding": "identity"}).is_success
+
+
 def test_headers_beyond_the_limit_are_refused() -> None:
     with on_a_port(Script(), limits=Limits(header_bytes=2000)) as (server, api):
         assert refused(api.client.get("/assistants", headers={"x-long": "x" * 3000})) == (431, "InvalidParameter")

@@ -129,6 +129,10 @@ class Guard:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > self._limits.header_bytes:
             message = f"The headers have more than {self._limits.header_bytes} bytes."
             return api_error(431, code="InvalidParameter", message=message), {"connection": "close"}
+        encoding = Headers(scope=scope).get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            message = f"The body is packed as {encoding[:40]!r}, which is not taken; send it as it is."
+            return api_error(415, code="InvalidParameter", message=message), {"connection": "close"}
         if len(self._answering) >= self._limits.requests:
             message = (
                 f"The server answers {self._limits.requests} requests at the same time, and no more.\n"
