@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 import dashnb.view.pictures
 from dashnb.protocol.state import RunState
 from dashnb.view.addresses import NOT_PUBLIC
+from dashnb.view.dimensions import pixels
 from dashnb.view.pictures import Gallery, PictureNotFetched, fetch_picture, is_public, tool_pictures
 from dashnb.view.toolcalls import picture_url
 from view_support import call, created, folded, run
@@ -330,6 +331,42 @@ def test_a_private_network_is_private_from_its_first_to_its_last_address(network
 
 
 # --- one picture ---------------------------------------------------------------------------------
+
+
+def sized(kind: str, width: int, height: int) -> bytes:
+    """The beginning of a picture of this size."""
+    big, small = (width.to_bytes(4, "big"), height.to_bytes(4, "big")), (width - 1, height - 1)
+    little = width.to_bytes(2, "little") + height.to_bytes(2, "little") if width < 65536 else b""
+    riff = b"RIFF\xff\0\0\0WEBP"
+    return {
+        "png": lambda: b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + b"".join(big) + bytes(20),
+        "gif": lambda: b"GIF89a" + little + bytes(20),
+        "jpeg": lambda: b"\xff\xd8\xff\xe0\0\x06JFIF\xff\xff\xc2\0\x11\x08" + big[1][2:] + big[0][2:] + bytes(20),
+        "vp8": lambda: riff + b"VP8 " + bytes(10) + little + bytes(20),
+        "vp8l": lambda: riff + b"VP8L" + bytes(5) + (small[0] | small[1] << 14).to_bytes(4, "little") + bytes(20),
+        "vp8x": lambda: riff + b"VP8X" + bytes(8) + b"".join(n.to_bytes(3, "little") for n in small) + bytes(20),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["png", "gif", "jpeg", "vp8", "vp8l", "vp8x"])
+def test_a_small_file_that_is_a_huge_picture_is_left_out(server: Server, kind: str) -> None:
+    assert pixels(sized(kind, 640, 480)) == 640 * 480
+    for number, (width, height) in enumerate([(5000, 5000), (16000, 16000)]):
+        server.bodies[f"{kind}{number}.png"] = sized(kind, width, height)
+    assert fetch(server.url(f"{kind}0.png")).startswith("data:image/")
+    assert refusal(server.url(f"{kind}1.png")) == "it has more than 50,000,000 pixels"
+
+
+def test_a_huge_side_is_a_huge_picture_too(server: Server) -> None:
+    server.bodies["long.png"] = sized("png", 2**31 - 1, 1)
+    assert "pixels" in refusal(server.url("long.png"))
+
+
+@given(st.binary(max_size=200), st.sampled_from(sorted(BODIES)))
+def test_the_size_of_what_is_no_picture_is_read_without_a_failure(data: bytes, kind: str) -> None:
+    assert pixels(data) >= 0
+    assert pixels(BODIES[kind][:16] + data) >= 0
+    assert pixels(b"\xff\xd8\xff" + data) >= 0
 
 
 @pytest.mark.parametrize("kind", BODIES)

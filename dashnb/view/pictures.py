@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from dashnb.protocol.state import RunState
 from dashnb.view.addresses import is_public
+from dashnb.view.dimensions import pixels
 from dashnb.view.toolcalls import read_output
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_PICTURES = 20
 MOST_BYTES = 5_000_000
+MOST_PIXELS = 50_000_000  # four bytes of a browser's memory each; a few kilobytes may claim any number
 _MOST_REDIRECTS = 3
 _REASON = 200  # characters: an error may repeat the whole address
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -161,6 +163,8 @@ def _body(response: httpcore.Response, headers: dict[bytes, bytes], most_bytes: 
         body += piece
         if len(body) > most_bytes:
             raise PictureNotFetched(f"it is longer than {most_bytes:,} bytes")
+    if pixels(bytes(body)) > MOST_PIXELS:
+        raise PictureNotFetched(f"it has more than {MOST_PIXELS:,} pixels")
     return bytes(body)
 
 
