@@ -16,8 +16,9 @@ from dashnb.protocol.state import RunState
 from dashnb.session.approval import APPROVED, NOBODY
 from dashnb.session.tools import tool
 from dashnb.view import Heading, TextView, to_html
+from dashnb.view.run_markdown import to_markdown
 from dashnb.view.terminal import RichView
-from dashnb.view.text import to_markdown, to_text
+from dashnb.view.text import to_text
 from dashnb.view.toolcalls import editable_arguments, read_arguments
 from dashnb.view.widget import Transmission
 from view_support import call, created, folded, run, waiting
