@@ -33,11 +33,13 @@ Sources: Assistant API reference, "Errors" (HTTP status and ``code``); "Run obje
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from dashnb.characters import in_line, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dashnb.protocol.state import RunState
 
 E = TypeVar("E", bound=BaseException)
@@ -68,12 +70,59 @@ class DashnbError(Exception):
         shown = lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]
         return [_sayable("\n".join(shown))]
 
+    def __copy__(self) -> DashnbError:
+        return _made_again(type(self), self.args, self._facts())
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Callable[..., DashnbError], Any, Any]:
+        """What pickling keeps: the arguments and all attributes, notes among them.
+
+        An error that a worker process raises arrives whole. What cannot be sent, such as an open connection that
+        somebody has put into it, stays behind as None.
+        """
+        args = self.args if _can_be_sent(self.args, protocol) else (str(self),)
+        facts = self._facts()
+        if not _can_be_sent(facts, protocol):
+            facts = {name: value if _can_be_sent(value, protocol) else None for name, value in facts.items()}
+        return _made_again, (type(self), args), facts
+
+    def _facts(self) -> dict[str, Any]:
+        state: Any = object.__getstate__(self)
+        named, slots = state if isinstance(state, tuple) else (state, None)
+        return {**(named or {}), **(slots or {})}
+
 
 def _sayable(text: str) -> str:
     """What came from outside without what a terminal obeys, without keys and without passwords."""
     from dashnb.credentials import MASK, redacted  # only where something has gone wrong
 
     return redacted(visible(text), by=MASK)
+
+
+def _made_again(kind: type[DashnbError], args: tuple[Any, ...], facts: dict[str, Any] | None = None) -> DashnbError:
+    """An exception as it was; its class's own __init__ would explain again what it has explained already."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__setstate__(facts)
+    return error
+
+
+def _can_be_sent(value: object, protocol: SupportsIndex) -> bool:
+    """Whether pickling gives the value back."""
+    import io
+    import pickle
+
+    class Trial(pickle.Pickler):
+        def reducer_override(self, found: object) -> Any:
+            # An error inside looks after itself; it may even be the one that this is tried for.
+            return (Exception, ()) if isinstance(found, DashnbError) else NotImplemented
+
+    trial = io.BytesIO()
+    try:
+        Trial(trial, int(protocol)).dump(value)
+        pickle.loads(trial.getvalue())
+    except Exception:
+        return False
+    return True
 
 
 class ConfigurationError(DashnbError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
@@ -50,6 +51,9 @@ class Table:
         )
         self._length = len(kept)
         self._name = name
+
+    def __reduce__(self) -> tuple[partial[Table], tuple[dict[str, Kind], tuple[tuple[Cell, ...], ...]]]:
+        return partial(type(self), name=self._name), (dict(self._schema), self.rows)
 
     # --- reading ---------------------------------------------------------------------------
 

@@ -27,8 +27,11 @@ class ThreadBusy(Exception):
     """A thread has a run that has not ended, and takes no other one."""
 
     def __init__(self, run: Record) -> None:
-        super().__init__(run["id"])
+        super().__init__(run)
         self.run = run
+
+    def __str__(self) -> str:
+        return str(self.run["id"])
 
 
 class ThreadGone(LookupError):

@@ -28,6 +28,7 @@ class _NoFit(Exception):
 
     def __init__(self, places: Iterable[str]) -> None:
         self.places = list(places)
+        super().__init__(self.places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def call_of(number: int, call: StepToolCall) -> ToolCall:
     return ToolCall(number, call.id, call.kind, call.tool, payload.arguments, payload.output)
 
 
-@dataclass(slots=True)
+@dataclass
 class MessagePieces:
     """The pieces of one message, per part; joined when somebody reads them."""
 
@@ -119,7 +119,7 @@ class MessagePieces:
         self.whole = message
 
 
-@dataclass(slots=True)
+@dataclass
 class CallPieces:
     """The pieces of one tool call."""
 
@@ -152,7 +152,7 @@ def _joined(outputs: list[str | list[Any]]) -> str | list[Any] | None:
     return [entry for piece in pieces for entry in (piece if isinstance(piece, list) else [piece])]
 
 
-@dataclass(slots=True)
+@dataclass
 class StepPieces:
     """The pieces of one step."""
 

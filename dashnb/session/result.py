@@ -44,6 +44,20 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Told:
+    """What was known of such a run when its result was copied or sent to another process."""
+
+    done: bool
+    exception: BaseException | None
+
+    def wait(self, timeout: float | None) -> None:
+        """Return at once: no copy hears of the run's end."""
+
+    def cancel(self) -> None:
+        """Leave the run alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture of a run, shown by a notebook as a picture.
 
@@ -127,6 +141,11 @@ class RunResult:
         self._prices = prices
         self._work = work
         self._heading = heading
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The thread that reads a run stays where it is; what it has come to goes along.
+        work = self._work
+        return {**vars(self), "_work": None if work is None else _Told(work.done, work.exception)}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "state":  # a half-made copy has no state to ask
