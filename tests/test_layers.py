@@ -24,23 +24,27 @@ BELOW: dict[str, set[str]] = {
     "files": set(),
     "intake": set(),
     "errors": {"characters", "credentials"},
+    "forks": {"errors"},
     "keys": {"credentials", "errors"},
     "bearer": {"credentials", "keys"},
     "prices": {"files", "errors"},
     "settings": {"keys", "credentials", "files", "errors"},
-    "database": {"files", "errors"},
+    "database": {"files", "errors", "forks"},
     "protocol": {"errors"},
-    "client": {"protocol", "database", "intake", "files", "keys", "bearer", "credentials", "errors", "settings"},
+    "client": {
+        *("protocol", "database", "intake", "files", "keys"),
+        *("bearer", "credentials", "errors", "forks", "settings"),
+    },
     "local": {
         *("protocol", "database", "intake", "files", "keys"),
-        *("bearer", "credentials", "errors", "settings", "characters"),
+        *("bearer", "credentials", "errors", "forks", "settings", "characters"),
     },
-    "history": {"protocol", "database", "prices", "files", "errors", "settings", "characters", "credentials"},
+    "history": {"protocol", "database", "prices", "files", "errors", "forks", "settings", "characters", "credentials"},
     "view": {"protocol", "history", "prices", "errors", "characters"},
     "showing": {"protocol", "view"},
     "session": {
         *("showing", "client", "local", "history", "protocol", "database", "prices"),
-        *("keys", "errors", "settings", "characters", "credentials"),
+        *("keys", "errors", "forks", "settings", "characters", "credentials"),
     },
 }
 BELOW["magics"] = BELOW["doctor"] = set(BELOW)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,6 +18,7 @@ from dashnb import __version__
 from dashnb.bearer import Bearer
 from dashnb.client.calls import Call
 from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, retry_after, unreachable, unsent
+from dashnb.client.pools import AsyncPool, Channel, Pool
 from dashnb.client.procedures import Pause, Procedure
 from dashnb.client.resources import (
     Assistants,
@@ -32,6 +34,7 @@ from dashnb.client.runs import AsyncRuns, Runs
 from dashnb.client.stream import AsyncRunStream, Clock, RunStream
 from dashnb.credentials import MASK, Address, redacted
 from dashnb.errors import ConfigurationError, DashnbError, InvalidArgument, ProtocolError, bare
+from dashnb.forks import Origin
 from dashnb.intake import UNPACKED, async_hooks, hooks
 from dashnb.keys import Secret, hidden, known, reveal
 from dashnb.protocol.objects import Run
@@ -198,14 +201,17 @@ class Client(_Endpoint):
         self._sleep = sleep
         # For sessions: the states of runs for which functions were called, by id, until they have the outputs.
         self._unfinished: dict[str, RunState] = {}
-        self._http = _made(
-            httpx.Client,
-            headers=self._headers,
-            auth=self._auth,
-            timeout=self._timeout,
-            transport=transport,
-            trust_env=self._trust_env,
-            event_hooks=hooks(),
+        self._pool = Pool(
+            partial(
+                _made,
+                httpx.Client,
+                headers=self._headers,
+                auth=self._auth,
+                timeout=self._timeout,
+                transport=transport,
+                trust_env=self._trust_env,
+                event_hooks=hooks(),
+            )
         )
         self.assistants = Assistants(self)
         self.threads = Threads(self)
@@ -217,8 +223,9 @@ class Client(_Endpoint):
         """The answer to a call. The methods of the resources build calls and send them here."""
         attempt = 1
         while True:
+            http = self._pool.http
             try:
-                outcome: httpx.Response | httpx.RequestError = self._http.send(self._request(self._http, call))
+                outcome: httpx.Response | httpx.RequestError = http.send(self._request(http, call))
             except httpx.RequestError as error:
                 outcome = unsent(error, self._key)
             delay = self._next_delay(call, attempt, outcome)
@@ -236,11 +243,14 @@ class Client(_Endpoint):
 
     @contextmanager
     def _opened(self, call: Call[Run]) -> Iterator[httpx.Response]:
-        response = self._http.send(self._request(self._http, call), stream=True)
+        origin = Origin()
+        http = self._pool.http
+        response = http.send(self._request(http, call), stream=True)
         try:
             yield response
         finally:
-            response.close()
+            if origin.is_here:  # a child's copy of the connection is for nobody
+                response.close()
 
     def drive(self, procedure: Procedure[T]) -> T:
         """The result of a procedure, its calls sent, their errors raised in it, and its pauses slept through."""
@@ -258,8 +268,8 @@ class Client(_Endpoint):
                 failure = error
 
     def close(self) -> None:
-        """Close all connections."""
-        self._http.close()
+        """Close all connections. Closing twice does nothing."""
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -280,6 +290,9 @@ class AsyncClient(_Endpoint):
     >>> asyncio.run(main())
     AsyncClient('https://dashscope.aliyuncs.com/api/v1')
 
+    It may be used in one event loop after another, and in several threads with a loop each: every loop has
+    connections of its own, which are closed with it.
+
     Args: those of `Client`; ``transport`` and ``sleep`` are asynchronous ones.
     """
 
@@ -298,14 +311,18 @@ class AsyncClient(_Endpoint):
         api_key = hidden(api_key)  # a traceback with local variables shows this one
         super().__init__(base_url, api_key, workspace, timeout, backoff, clock)
         self._sleep = sleep
-        self._http = _made(
-            httpx.AsyncClient,
-            headers=self._headers,
-            auth=self._auth,
-            timeout=self._timeout,
-            transport=transport,
-            trust_env=self._trust_env,
-            event_hooks=async_hooks(),
+        self._pool = AsyncPool(
+            partial(
+                _made,
+                httpx.AsyncClient,
+                headers=self._headers,
+                auth=self._auth,
+                timeout=self._timeout,
+                transport=transport,
+                trust_env=self._trust_env,
+                event_hooks=async_hooks(),
+            ),
+            shared=transport is not None,
         )
         self.assistants = AsyncAssistants(self)
         self.threads = AsyncThreads(self)
@@ -317,8 +334,9 @@ class AsyncClient(_Endpoint):
         """The answer to a call. The methods of the resources build calls and send them here."""
         attempt = 1
         while True:
+            http = await self._pool.http()
             try:
-                outcome: httpx.Response | httpx.RequestError = await self._http.send(self._request(self._http, call))
+                outcome: httpx.Response | httpx.RequestError = await http.send(self._request(http, call))
             except httpx.RequestError as error:
                 outcome = unsent(error, self._key)
             delay = self._next_delay(call, attempt, outcome)
@@ -334,13 +352,12 @@ class AsyncClient(_Endpoint):
         """The stream that a call is answered with; nothing is sent before it is iterated over."""
         return AsyncRunStream(self, call, state=state)
 
-    @asynccontextmanager
-    async def _opened(self, call: Call[Run]) -> AsyncIterator[httpx.Response]:
-        response = await self._http.send(self._request(self._http, call), stream=True)
-        try:
-            yield response
-        finally:
-            await response.aclose()
+    def _opened(self, call: Call[Run], is_wanted: Callable[[httpx.Response], bool]) -> Channel:
+        async def send() -> httpx.Response:
+            http = await self._pool.http()
+            return await http.send(self._request(http, call), stream=True)
+
+        return Channel(send, is_wanted)
 
     async def drive(self, procedure: Procedure[T]) -> T:
         """The result of a procedure, its calls sent, their errors raised in it, and its pauses slept through."""
@@ -358,8 +375,8 @@ class AsyncClient(_Endpoint):
                 failure = error
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        """Close all connections. Closing twice does nothing."""
+        await self._pool.aclose()
 
     async def __aenter__(self) -> Self:
         return self

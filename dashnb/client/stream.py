@@ -19,6 +19,7 @@ from dashnb.client.numbering import Hole, Numbering, position_of
 from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
 from dashnb.credentials import Known
 from dashnb.errors import APIError, DashnbError, ProtocolError, StreamError
+from dashnb.forks import Origin
 from dashnb.keys import known
 from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import ErrorInfo, Run
@@ -244,6 +245,14 @@ class _Streamed:
         self.engine = response.headers.get(ENGINE_HEADER, "") or self.engine
         return response.is_success and "text/event-stream" in response.headers.get("content-type", "").lower()
 
+    def _check_process(self, origin: Origin) -> None:
+        if not origin.is_here:
+            raise StreamError(
+                f"The stream of run {self.state.id} belongs to the process that this one was forked from.\n"
+                "Go on there; here the run can be joined: client.runs.join(run_id, thread_id=…).",
+                state=self.state,
+            )
+
     def _refusal(self, response: httpx.Response) -> APIError | ProtocolError:
         try:
             decode(response)
@@ -338,6 +347,7 @@ class RunStream(_Streamed):
 
     def _read(self) -> Iterator[RunEvent]:
         reader = self._open(self._client)
+        origin = Origin()
         call: Call[Run] | None = self._call
         while call is not None:
             failure: Failure = None
@@ -347,6 +357,7 @@ class RunStream(_Streamed):
                         reader.begin()
                         for chunk in reader.clean(response.iter_bytes()):
                             yield from reader.feed(chunk)
+                            self._check_process(origin)
                     else:
                         response.read()
                         failure = self._refusal(response)
@@ -386,19 +397,20 @@ class AsyncRunStream(_Streamed):
 
     async def _read(self) -> AsyncIterator[RunEvent]:
         reader = self._open(self._client)
+        origin = Origin()
         call: Call[Run] | None = self._call
         while call is not None:
             failure: Failure = None
             try:
-                async with self._client._opened(call) as response:
-                    if self._check_kind(response):
+                async with self._client._opened(call, self._check_kind) as channel:
+                    if self._check_kind(channel.response):
                         reader.begin()
-                        async for chunk in reader.clean_async(response.aiter_bytes()):
+                        async for chunk in reader.clean_async(channel):
                             for event in reader.feed(chunk):
                                 yield event
+                            self._check_process(origin)
                     else:
-                        await response.aread()
-                        failure = self._refusal(response)
+                        failure = self._refusal(channel.response)
             except httpx.RequestError as error:
                 failure = unsent(error, self._client._key)
             except Hole as error:

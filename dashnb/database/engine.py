@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
 from dashnb.database.file import MEMORY, DatabaseFile
 from dashnb.errors import DashnbError
+from dashnb.forks import Gate
 
 Failure = Callable[[Exception], Exception]
 
@@ -26,6 +28,18 @@ def engine_of(file: DatabaseFile, *, pool: type[Pool] | None = None) -> sa.Engin
     chosen = pool or (StaticPool if file.path == MEMORY else QueuePool)
     engine = sa.create_engine("sqlite://", creator=file.connect, poolclass=chosen, **options(file.failure))
     return prepared(engine, file.failure)
+
+
+def gate_of(engine: sa.Engine, name: str, *, in_memory: bool) -> Gate:
+    """What lets through who uses an engine, and closes its connections while the process forks.
+
+    Args:
+        engine: The engine.
+        name: What a person calls the database.
+        in_memory: Whether only this process has it.
+    """
+    forget = partial(engine.dispose, close=False)
+    return Gate(name, close=None if in_memory else engine.dispose, forget=forget)
 
 
 def options(failure: Failure) -> dict[str, Any]:

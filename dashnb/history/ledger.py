@@ -23,9 +23,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from dashnb.database import DatabaseFile, Usage
-from dashnb.database.engine import engine_of
+from dashnb.database import MEMORY, DatabaseFile, Usage
+from dashnb.database.engine import engine_of, gate_of
 from dashnb.errors import StoreError
+from dashnb.forks import heed
 from dashnb.history.rows import Circumstances, Row, rows_of
 from dashnb.history.schema import TABLES, Kind
 from dashnb.history.table import Table
@@ -108,8 +109,10 @@ class Ledger:
         self._engine = engine_of(self._file, pool=StaticPool)
         # A ledger that is simply forgotten leaves no open file behind.
         self._end = weakref.finalize(self, self._engine.dispose)
+        self._gate = gate_of(self._engine, f"The ledger {self._file.path}", in_memory=self._file.path == MEMORY)
+        heed(self, child=Ledger._inherit)
         try:
-            with self._file.failures(SQLAlchemyError):
+            with self._gate, self._file.failures(SQLAlchemyError):
                 _prepare(self._engine, self._file)
         except StoreError:
             self.close()
@@ -235,6 +238,9 @@ class Ledger:
     def __repr__(self) -> str:
         return f"Ledger({self._file.path!r}{', closed' if self._closed else ''})"
 
+    def _inherit(self) -> None:
+        self._lock = threading.Lock()  # a thread of the parent may have had it
+
     # --- what it is made of ----------------------------------------------------------------
 
     def _rows_of_runs(
@@ -273,7 +279,7 @@ class Ledger:
 
     @contextmanager
     def _connection(self, *, writes: bool = False) -> Iterator[sa.Connection]:
-        with self._lock, self._file.failures(SQLAlchemyError):
+        with self._lock, self._gate, self._file.failures(SQLAlchemyError):
             if self._closed:
                 raise StoreError(f"The ledger {self._file.path} is closed.")
             with self._engine.execution_options(writes=writes).begin() as connected:

@@ -138,7 +138,9 @@ class _Reader:
     async def hear(self, seconds: float) -> LoggedEvent | None:
         """The next event, or None if there is none for so long."""
         try:
-            return await asyncio.wait_for(self._heard.get(), seconds)
+            # Not `wait_for`, which up to Python 3.11 loses a cancellation that comes together with an event.
+            async with asyncio.timeout(seconds):
+                return await self._heard.get()
         except TimeoutError:
             return None
 

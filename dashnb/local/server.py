@@ -25,6 +25,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from dashnb.errors import ConfigurationError, api_error
+from dashnb.forks import heed, leave
 from dashnb.keys import Secret, reveal
 from dashnb.local.app import PREFIX
 from dashnb.local.guard import Guard, Limits, new_request_id, refusal
@@ -130,8 +131,17 @@ class Server:
             target=_run, args=(self._uvicorn, self._service, listener), name="dashnb-server", daemon=True
         )
         self._thread.start()
+        self._listener = listener
         self._end = weakref.finalize(self, _end, self._uvicorn, self._thread)
         self._uvicorn.ready.wait()
+        heed(self, child=Server._inherit)
+
+    def _inherit(self) -> None:
+        # It is the parent that serves; our copies of its sockets would keep those waiting to whom it closes them.
+        self._end.detach()
+        leave(self._listener.fileno(), *self._uvicorn.sockets)
+        self._uvicorn.ended = threading.Event()
+        self._uvicorn.ended.set()
 
     @property
     def api_key(self) -> str:
@@ -203,6 +213,15 @@ class _Uvicorn(uvicorn.Server):
             await asyncio.sleep(0)
             self._guard.cut()
         await super().shutdown(sockets=sockets)
+
+    @property
+    def sockets(self) -> list[int]:
+        """The numbers of its connections' sockets."""
+        return [
+            connection.transport.get_extra_info("socket").fileno()
+            for connection in list(self.server_state.connections)
+            if connection.transport is not None
+        ]
 
     @property
     def _is_busy(self) -> bool:

@@ -14,11 +14,14 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from dashnb.errors import ConfigurationError, StoreError
+from dashnb.forks import Origin, heed
 from dashnb.keys import Secret
 from dashnb.local.app import create_app
 from dashnb.local.endpoints import Endpoints
@@ -128,41 +131,66 @@ class LocalService:
         api_key: str | Secret | None = None,
         lifetime: int = LIFETIME_MS,
     ) -> None:
-        if plugins is None:
-            from dashnb.local.plugins.builtin import builtin_plugins
-
-            plugins = builtin_plugins()
         self.engine = engine
         self.store = Store(database)
-        # Runs are written in order, and by no one else: a request that waits does not hold them up.
-        writing, answering = Workers("dashnb-runs", 1), Workers("dashnb-requests", ANSWERING)
-        self.log = EventLog(self.store, do=answering.do)
-        self.runner = Runner(self.store, engine, plugins, do=writing.do)
-        self.keeper = Keeper(
-            self.store, self.log, self.runner, clock=clock, steady=steady, lifetime=lifetime, do=answering.do
+        make = functools.partial(
+            _Working,
+            self.store,
+            engine,
+            plugins,
+            ids=ids,
+            clock=clock,
+            steady=steady,
+            api_key=api_key,
+            lifetime=lifetime,
         )
         try:
             with self.store.failures():
-                self.keeper.sweep()  # what a service that was killed has left
+                self._answering = _Answering(make)
             kernel_folder.sweep()
         except BaseException:
             self.store.close()
             raise
-        stop = functools.partial(_stop, self.keeper, plugins)
-        endpoints = Endpoints(self.store, self.log, self.runner, self.keeper, ids=ids, clock=clock)
-        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key, stop=stop, do=answering.do)
         self._loop = LoopThread()
+        self._begin()
+        heed(self, child=LocalService._inherit)
+
+    def _begin(self) -> None:
         self._closing = threading.Lock()
         # A client that is simply forgotten takes its service with it, and so does the end of the program.
-        self._end = weakref.finalize(self, _end, self._loop, stop, (writing, answering), self.store)
+        self._end = weakref.finalize(self, _end, self._loop, self._answering, self.store)
+
+    def _inherit(self) -> None:
+        self._end.detach()  # it would wait for a thread of the parent
+        self._begin()
+
+    @property
+    def app(self) -> Starlette:
+        """The app of this process, with its `log`, `runner` and `keeper`."""
+        return self._answering.working.app
+
+    @property
+    def log(self) -> EventLog:
+        """Where readers of runs follow."""
+        return self._answering.working.log
+
+    @property
+    def runner(self) -> Runner:
+        """Who works on the runs."""
+        return self._answering.working.runner
+
+    @property
+    def keeper(self) -> Keeper:
+        """Who looks after them."""
+        return self._answering.working.keeper
 
     def transport(self, *, closes: bool = False) -> LocalTransport:
         """A transport for `httpx.Client`; with ``closes``, closing the client closes the service."""
-        return LocalTransport(self.app, self._loop, on_close=self.close if closes else _nothing)
+        return LocalTransport(self._answering, self._loop, on_close=self.close if closes else _nothing)
 
     def async_transport(self, *, closes: bool = False) -> AsyncLocalTransport:
         """A transport for `httpx.AsyncClient`; with ``closes``, closing the client closes the service."""
-        return AsyncLocalTransport(self.app, self._loop, on_close=self.close if closes else _nothing)
+        return AsyncLocalTransport(self._answering, self._loop, on_close=self.close if closes else _nothing)
 
     def close(self) -> None:
         """Stop all runs, the thread and the database. Runs that were going on end as ``failed``."""
@@ -180,26 +208,82 @@ class LocalService:
         return f"LocalService({store.database if store else ''!r}, engine={self.engine.name!r})"
 
 
-async def _stop(keeper: Keeper, plugins: Mapping[str, Plugin]) -> None:
-    await keeper.close()
-    await close_plugins(plugins)
+class _Working:
+    """What works on a database in one process: the runner with the names of its runs, the keeper, the app."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        plugins: Mapping[str, Plugin] | None,
+        *,
+        ids: Ids,
+        clock: Clock,
+        steady: SteadyClock,
+        api_key: str | Secret | None,
+        lifetime: int,
+    ) -> None:
+        if plugins is None:
+            from dashnb.local.plugins.builtin import builtin_plugins
+
+            plugins = builtin_plugins()
+        self._plugins = plugins
+        # Runs are written in order, and by no one else: a request that waits does not hold them up.
+        self.workers = writing, answering = Workers("dashnb-runs", 1), Workers("dashnb-requests", ANSWERING)
+        self.log = EventLog(store, do=answering.do)
+        self.runner = Runner(store, engine, plugins, do=writing.do)
+        self.keeper = Keeper(
+            store, self.log, self.runner, clock=clock, steady=steady, lifetime=lifetime, do=answering.do
+        )
+        self.keeper.sweep()  # what a service that was killed has left
+        endpoints = Endpoints(store, self.log, self.runner, self.keeper, ids=ids, clock=clock)
+        self.app = create_app(endpoints, self.log, engine=engine.name, api_key=api_key, stop=self.stop, do=answering.do)
+
+    async def stop(self) -> None:
+        await self.keeper.close()
+        await close_plugins(self._plugins)
 
 
-def _end(
-    loop: LoopThread, stop: Callable[[], Coroutine[Any, Any, None]], workers: tuple[Workers, ...], store: Store
-) -> None:
-    if loop.is_here or any(threads.is_here for threads in workers):
+class _Answering:
+    """The app of whatever process it is: a child begins its own, and leaves the parent's runs to the parent."""
+
+    def __init__(self, make: Callable[[], _Working]) -> None:
+        self._make = make
+        self._begin()
+
+    def _begin(self) -> None:
+        self.working = self._make()
+        self._origin = Origin()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._origin.is_here:
+            self._begin()
+        await self.working.app(scope, receive, send)
+
+    @property
+    def workers(self) -> tuple[Workers, ...]:
+        """The threads that work on its requests and runs; none in a child that has not been asked."""
+        return self.working.workers if self._origin.is_here else ()
+
+    async def stop(self) -> None:
+        if self._origin.is_here:
+            await self.working.stop()
+
+
+def _end(loop: LoopThread, answering: _Answering, store: Store) -> None:
+    if loop.is_here or any(threads.is_here for threads in answering.workers):
         # The garbage collector may call from one of these threads, which cannot wait for itself.
-        threading.Thread(target=_end, args=(loop, stop, workers, store), name="dashnb-local-end").start()
+        threading.Thread(target=_end, args=(loop, answering, store), name="dashnb-local-end").start()
         return
     try:
-        loop.start(stop()).result()
+        if loop.is_turning:
+            loop.start(answering.stop()).result()
     except StoreError as error:
         # What could not be said at the end is found out by the next service that looks.
         _log.warning("the embedded API could not take its leave: %s", error)
     finally:
         loop.close()
-        for threads in workers:
+        for threads in answering.workers:
             threads.close()
         store.close()
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashnb.database import MEMORY
 from dashnb.database.diagnosis import STUMBLES
-from dashnb.database.engine import Failure, engine_of, options, prepared
+from dashnb.database.engine import Failure, engine_of, gate_of, options, prepared
 from dashnb.errors import StoreError
 from dashnb.local.migrations import MIGRATIONS
 from dashnb.local.place import USAGE, file_of, shown, unusable
@@ -105,16 +105,20 @@ class Store:
             )
         except (SQLAlchemyError, ImportError) as error:
             raise unusable(self.database, error) from error
+        in_memory = self._file is not None and self._file.path == MEMORY
+        self._gate = gate_of(self._engine, f"The database {self.database}", in_memory=in_memory)
+        # Behind the gate, so that nobody has one of them while the process forks.
         one_at_a_time, anything = threading.RLock(), nullcontext()
         self._to_write = one_at_a_time if self._engine.name == "sqlite" else anything
-        self._to_read = one_at_a_time if self._file and self._file.path == MEMORY else anything
+        self._to_read = one_at_a_time if in_memory else anything
         # A change reads before it writes; on SQLite it has to be alone from its first look.
         self._writing = self._engine.execution_options(writes=True)
         try:
-            while not self._is_current():
-                pass
-            if self._file and self._file.log_ahead():
-                self._engine.dispose()  # connections of before sync more than they now have to
+            with self._gate:
+                while not self._is_current():
+                    pass
+                if self._file and self._file.log_ahead():
+                    self._engine.dispose()  # connections of before sync more than they now have to
         except _FAILURES as error:
             self.close()
             raise self._failure(error) from error
@@ -155,7 +159,7 @@ class Store:
     @contextmanager
     def begin(self) -> Iterator[Change]:
         """A transaction: all of its changes are kept, or none."""
-        with self._to_write, self._writing.begin() as connection:
+        with self._gate, self._to_write, self._writing.begin() as connection:
             yield Change(connection, self._failure)
 
     @contextmanager
@@ -168,7 +172,7 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Change]:
-        with self._to_read, self._engine.connect() as connection:
+        with self._gate, self._to_read, self._engine.connect() as connection:
             yield Change(connection, self._failure)
 
     def get(self, table: str, object_id: str, **parents: str) -> Record | None:

@@ -18,6 +18,9 @@ from typing import Any, TypeVar
 import httpx
 from starlette.types import ASGIApp, Message, Scope
 
+from dashnb.errors import DashnbError
+from dashnb.forks import heed
+
 T = TypeVar("T")
 # What ends the parts of an answer: the error that ended it, or None if it is complete.
 End = tuple[BaseException | None]
@@ -27,19 +30,40 @@ GRACE_SECONDS = 0.2
 
 
 class LoopThread:
-    """An event loop on a thread of its own."""
+    """An event loop on a thread of its own; a child process gets another one when it needs it."""
 
     def __init__(self) -> None:
         self.closed = False
         self._lock = threading.Lock()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="dashnb-local", daemon=True)
-        self._thread.start()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._left: list[asyncio.AbstractEventLoop] = []
+        self._turn()
+        heed(self, child=LoopThread._inherit)
+
+    def _turn(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="dashnb-local", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _inherit(self) -> None:
+        # Closing the parent's loop would take from it what it waits for, as both have it from the same kernel object.
+        if self._loop is not None:
+            self._left.append(self._loop)
+        self._lock = threading.Lock()
+        self._loop = self._thread = None
 
     @property
     def is_here(self) -> bool:
         """True on the loop's own thread."""
         return threading.current_thread() is self._thread
+
+    @property
+    def is_turning(self) -> bool:
+        """False in a child that has not needed the loop."""
+        return self._loop is not None
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start work on the loop; its result comes as a future.
@@ -51,24 +75,27 @@ class LoopThread:
             if self.closed:
                 work.close()
                 raise RuntimeError("the loop has been closed")
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+            return asyncio.run_coroutine_threadsafe(work, self._turn())
 
     def call(self, function: Callable[[], object]) -> None:
         """Call a function on the loop, soon; on a closed one, nothing is left to be called."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function)
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(function)
 
     def close(self) -> None:
         """Stop the loop and its thread; what does not end by itself is cancelled."""
         with self._lock:
-            if self.closed:
+            loop, thread = self._loop, self._thread
+            if self.closed or loop is None or thread is None:
+                self.closed = True
                 return
             self.closed = True
-            ending = asyncio.run_coroutine_threadsafe(self._end_all(), self._loop)
+            ending = asyncio.run_coroutine_threadsafe(self._end_all(), loop)
         ending.result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
     async def _end_all(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -78,7 +105,7 @@ class LoopThread:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._loop.shutdown_asyncgens()
+        await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class _Exchange:
@@ -238,7 +265,9 @@ class _AsyncBody(httpx.AsyncByteStream):
 
     async def next(self) -> Part:
         try:
-            part = await asyncio.wait_for(self._parts.get(), self._wait)
+            # Not `wait_for`, which up to Python 3.11 loses a cancellation that comes together with a part.
+            async with asyncio.timeout(self._wait):
+                part = await self._parts.get()
         except TimeoutError:
             raise httpx.ReadTimeout(f"nothing came for {self._wait:g} s") from None
         _raise_failure(part)
@@ -264,6 +293,8 @@ def _start(loop: LoopThread, exchange: _Exchange) -> Future[None]:
 
 
 def _raise_failure(part: Part) -> None:
+    if isinstance(part, tuple) and isinstance(part[0], DashnbError):
+        raise part[0]
     if isinstance(part, tuple) and part[0] is not None:
         raise httpx.ReadError(f"the app failed: {type(part[0]).__name__}: {part[0]}") from part[0]
 

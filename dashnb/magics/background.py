@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from dashnb.errors import AnswerMismatch, RunInterrupted, WaitTimeout
+from dashnb.forks import heed
 from dashnb.protocol.state import RunState
 from dashnb.session.request import cancel
 from dashnb.view import Heading, View, jupyter_display, make_view
@@ -49,6 +50,16 @@ class BackgroundRun:
         self._explain = explain
         self._stopped = threading.Event()
         self._over = threading.Event()
+        heed(self, child=BackgroundRun._inherit)
+
+    def _inherit(self) -> None:
+        if not self.done:
+            self.exception = RunInterrupted(
+                f"The run {self._state.id} is read by the process that this one was forked from, and goes on there.",
+                state=self._state,
+            )
+        self._over = threading.Event()
+        self._over.set()
 
     @property
     def done(self) -> bool:

@@ -26,7 +26,7 @@ class _Borrowed(httpx.BaseTransport):
         self._client = client
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._client._http.send(request, stream=True)
+        return self._client._pool.http.send(request, stream=True)
 
 
 @contextmanager

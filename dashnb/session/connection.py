@@ -217,7 +217,7 @@ class _Through(httpx.BaseTransport):
         self._client = client
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._client._http.send(request, stream=True)
+        return self._client._pool.http.send(request, stream=True)
 
     def close(self) -> None:
         self._client.close()

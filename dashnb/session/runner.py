@@ -27,6 +27,7 @@ from dashnb.errors import (
     RunError,
     StreamError,
 )
+from dashnb.forks import Origin
 from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import LastError
 from dashnb.protocol.pieces import NO_ASIDE
@@ -81,6 +82,7 @@ def run(
         APIError: The service refused a request.
     """
     engine, told = "", False
+    origin = Origin()
     try:
         following = _begin(client, begin, state, make_room)
         for rounds in itertools.count():
@@ -103,7 +105,7 @@ def run(
         if state.status != "completed":
             raise failure(state)
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        if is_mine:
+        if is_mine and origin.is_here:
             stop(client, state)
         elif state.status != "requires_action":
             state.end(ABANDONED, at=client.clock())
@@ -112,9 +114,11 @@ def run(
         refuse(client, state, error)
         raise
     finally:
-        if is_final(state.status):
-            client._unfinished.pop(state.id, None)
-        record(state, engine)
+        # A child process that leaves the loop neither ends nor records the run that its parent goes on with.
+        if origin.is_here:
+            if is_final(state.status):
+                client._unfinished.pop(state.id, None)
+            record(state, engine)
 
 
 def go_on(

@@ -31,6 +31,7 @@ from dashnb.client.cassettes.redaction import Redactor
 from dashnb.client.client import monotonic_ms
 from dashnb.credentials import REDACTED
 from dashnb.errors import CassetteMismatch, ConfigurationError
+from dashnb.forks import heed
 
 # How many lines of a difference are shown, and how wide.
 MOST_LINES = 6
@@ -55,6 +56,10 @@ class Player:
         self._played: list[Exchange] = []
         self._read: set[str] = set()  # the paths of the GETs among them
         self._count = 0
+        self._begin()
+        heed(self, child=Player._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
 
     def play(self, request: httpx.Request, content: bytes) -> Exchange:

@@ -22,6 +22,7 @@ from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.client import monotonic_ms
 from dashnb.database import beginning
 from dashnb.errors import ConfigurationError
+from dashnb.forks import heed, leave
 from dashnb.intake import UNPACKED, bounded
 from dashnb.keys import Secret
 
@@ -66,6 +67,13 @@ class Tape:
                 raise
         except OSError as error:
             raise ConfigurationError(f"The cassette {self.path} cannot be written: {error.strerror}.") from error
+        heed(self, child=Tape._inherit)
+
+    def _inherit(self) -> None:
+        # The parent writes; lines of two processes would be of one exchange.
+        self._lock = threading.Lock()
+        if not self._file.closed:
+            leave(self._file.fileno())
 
     def begin(self, request: httpx.Request, body: bytes) -> Take:
         """The recording of a request that is about to be sent, and of its answer."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dashnb.database import MEMORY, DatabaseFile, Usage
 from dashnb.errors import StoreError
+from dashnb.forks import Gate
 from dashnb.local.documents import terms
 
 SCHEMA_VERSION = 1
@@ -79,6 +80,7 @@ class Library:
         self.file = file
         self._database = DatabaseFile(str(file), USAGE)
         self._connection: sqlite3.Connection | None = None
+        self._gate = Gate(f"The documents in {file}", close=None if str(file) == MEMORY else self.close)
 
     def __enter__(self) -> Library:
         return self
@@ -236,7 +238,7 @@ class Library:
     @contextmanager
     def _failures(self) -> Iterator[None]:
         try:
-            with self._database.failures():
+            with self._gate, self._database.failures():
                 yield
         except StoreError:
             self.close()

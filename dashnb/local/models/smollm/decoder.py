@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dashnb.errors import ConfigurationError
+from dashnb.forks import heed
 from dashnb.local.models.engine import EngineError
 
 CONTEXT = 2048
@@ -38,9 +39,21 @@ class Decoder:
     """
 
     def __init__(self, open_model: Callable[[], Model]) -> None:
+        self._open_model = open_model
+        self._begin()
+        heed(self, child=Decoder._inherit)
+
+    def _inherit(self) -> None:
+        self._end.detach()
+        is_closed = self._closed.is_set()
+        self._begin()
+        if is_closed:
+            self._closed.set()
+
+    def _begin(self) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = threading.Event()
-        arguments = (open_model, self._jobs, self._closed)
+        arguments = (self._open_model, self._jobs, self._closed)
         self._thread = threading.Thread(target=_work, args=arguments, name="dashnb-smollm", daemon=True)
         self._starting = threading.Lock()
         # The thread must not hold the decoder, or nobody could ever forget it.
