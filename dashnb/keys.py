@@ -10,12 +10,15 @@ import getpass as terminal
 import importlib
 import json
 import os
+import queue
 import re
 import secrets
+import sys
+import threading
 import tomllib
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +30,8 @@ NAME = "DASHSCOPE_API_KEY"
 SERVICE = "dashnb"
 PLACES = ("session", "keyring", "file")
 _SHORTEST = 8
+STORE_SECONDS = 5.0  # for a keyring to answer when a key is looked for
+PERSON_SECONDS = 60.0  # and for a person to unlock it when one is to be kept there
 
 # How a module is imported by its name; tests give modules of their own.
 Import = Callable[[str], Any]
@@ -153,7 +158,11 @@ STORES: tuple[tuple[str, Callable[[Import], object]], ...] = (
 )
 
 
-def find(load: Import = importlib.import_module) -> Found | None:
+class NoAnswer(ConfigurationError):
+    """A store did not answer in time; a person may have to unlock it."""
+
+
+def find(load: Import = importlib.import_module, *, seconds: float = STORE_SECONDS) -> Found | None:
     """The key of the first store that is here and has one, or None.
 
     >>> def nothing(module): raise ImportError(module)
@@ -165,13 +174,54 @@ def find(load: Import = importlib.import_module) -> Found | None:
 
     Args:
         load: How to import a store's module.
+        seconds: How long the keyring may take, which may be waiting for a person.
+
+    Raises:
+        NoAnswer: It took longer, and no other store has a key.
     """
+    silent: NoAnswer | None = None
     for source, read in STORES:
-        with suppress(Exception):
-            text = read(load)
-            if isinstance(text, str) and text.strip():
-                return Found(Secret(text.strip()), source)
+        try:
+            # The others ask in the notebook, which only this thread can do.
+            text = _in_time(lambda: _keyring(load), seconds) if read is _keyring else read(load)
+        except NoAnswer as error:
+            silent = error
+            continue
+        except Exception:
+            continue
+        if isinstance(text, str) and text.strip():
+            return Found(Secret(str(text).strip()), source)
+    if silent is not None:
+        raise silent
     return None
+
+
+def _in_time(use: Callable[[], object], seconds: float) -> object:
+    """What the keyring answers. It is used on a thread of its own, so that nothing that it does holds us up.
+
+    Raises:
+        NoAnswer: It does not answer; nobody waits for it any more.
+        Exception: It failed.
+    """
+    answers: queue.SimpleQueue[tuple[object, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put((use(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    try:
+        with redirect_stdout(sys.stderr):  # what it prints is no part of what we print
+            threading.Thread(target=work, name="dashnb-keyring", daemon=True).start()
+            answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise NoAnswer(f"the keyring did not answer within {seconds:g} s; unlock it, or set {NAME}") from None
+    if isinstance(error, Exception):
+        raise error
+    if error is not None:  # a thread's SystemExit is not ours
+        raise RuntimeError(type(error).__name__)
+    return answer
 
 
 # --- asking a person, and keeping ----------------------------------------------------------------
@@ -248,7 +298,9 @@ def keep_in_keyring(secret: Secret, load: Import = importlib.import_module) -> N
         ConfigurationError: There is no keyring here, or it is locked or refuses.
     """
     try:
-        load("keyring").set_password(SERVICE, NAME, secret.reveal())
+        _in_time(lambda: load("keyring").set_password(SERVICE, NAME, secret.reveal()), PERSON_SECONDS)
+    except NoAnswer as error:
+        raise ConfigurationError(f"The key is not kept: {error}.") from None
     except ImportError:
         raise ConfigurationError('The keyring needs a package: pip install "dashnb[keys]".') from None
     except Exception as error:

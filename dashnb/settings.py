@@ -185,6 +185,7 @@ class Settings:
     def __init__(self, values: Mapping[str, Value], find_key: Callable[[], keys.Found | None] | None = None) -> None:
         self._values = dict(values)
         self._find_key = find_key
+        self._silent = ""
 
     @classmethod
     def load(
@@ -218,7 +219,7 @@ class Settings:
         return cls(values, None if file is None else find_key)
 
     def text(self, name: str) -> str | None:
-        """The value of a setting as text, or None."""
+        """The value of a setting as text, or None; for the key, stores of this machine may have to be asked."""
         return keys.reveal(self._value(name).content)
 
     def secret(self, name: str) -> Secret | None:
@@ -229,14 +230,34 @@ class Settings:
     def source(self, name: str) -> str:
         """Where a value came from: ``argument``, ``environment NAME``, ``config file PATH`` or ``default``.
 
-        A key may also come from ``keyring``, ``Colab secret NAME`` or ``Kaggle secret NAME``.
+        A key may also come from ``keyring``, ``Colab secret NAME`` or ``Kaggle secret NAME``, once it was needed.
         """
-        return self._value(name).source
+        return self._values[name].source
 
     def shown(self, name: str) -> str:
-        """A setting's value as a person may see it: secrets and passwords are masked, unset ones say so."""
-        value = self._value(name).content
-        return "(not set)" if value is None else redacted(str(value), by=MASK)
+        """A setting's value as a person may see it: secrets and passwords are masked, unset ones say so.
+
+        Nothing is asked for to show it; a key that no work has needed so far is ``(not needed)``.
+        """
+        value = self._values[name].content
+        if value is None:
+            return "(not needed)" if name == "api_key" and self._find_key is not None else "(not set)"
+        return redacted(str(value), by=MASK)
+
+    @property
+    def secrets(self) -> list[Secret]:
+        """The keys that are known by now."""
+        return [value.content for value in self._values.values() if isinstance(value.content, Secret)]
+
+    @property
+    def no_key(self) -> str:
+        """Why no key was found: ``no key is set``, or that a store of keys did not answer."""
+        return self._silent.partition(";")[0] or "no key is set"
+
+    @property
+    def key_remedy(self) -> str:
+        """What to do about that."""
+        return self._silent or f"set {keys.NAME}"
 
     @property
     def api_key(self) -> str | None:
@@ -354,7 +375,11 @@ class Settings:
     def _value(self, name: str) -> Value:
         value = self._values[name]
         if name == "api_key" and value.content is None and self._find_key is not None:
-            found, self._find_key = self._find_key(), None
+            find, self._find_key = self._find_key, None
+            try:
+                found = find()
+            except keys.NoAnswer as error:
+                found, self._silent = None, str(error)
             if found is not None:
                 value = self._values[name] = Value(found.secret, found.source)
         return value

@@ -74,9 +74,9 @@ def _connect(magics: AssistantMagics, line: str) -> None:
     """
     options = parse(connect_parser(), line)
     given: dict[str, Any] = {name: getattr(options, name) for name in ("engine", "database", "workspace")}
-    known = magics.conversation.settings
-    if known.source("api_key") == "argument":  # a key for this session, from %assistant key
-        given["api_key"] = known.secret("api_key")
+    before = magics.opened
+    if before is not None and before.settings.source("api_key") == "argument":  # for this session, from %assistant key
+        given["api_key"] = before.settings.secret("api_key")
     conversation = Conversation(Settings.load(**given), options.target)
     _ = conversation.client  # what cannot be opened is said now, and the old connection stays
     magics.connect(conversation)

@@ -228,7 +228,7 @@ class AssistantMagics(Magics):
             from dashnb.magics.recordings import secrets_of
             from dashnb.magics.variables import fill_in
 
-            secrets = [secret for secret in secrets_of(self.conversation.settings) if secret]
+            secrets = secrets_of(self.conversation.settings)
             text = fill_in(text, self._variables, secrets=secrets).strip()
         if not text:
             raise UsageError("the cell is empty: write the message below the first line.")
@@ -243,10 +243,12 @@ class AssistantMagics(Magics):
     def _language(self) -> str:
         import os
 
+        from dashnb.settings import Settings
         from dashnb.view.languages import choose_language
 
         try:
-            requested = self.conversation.settings.language
+            settings = Settings.load() if self._conversation is None else self._conversation.settings
+            requested = settings.language
         except DashnbError:  # the settings themselves are what is wrong
             requested = "auto"
         return choose_language(requested, os.environ)

@@ -16,7 +16,7 @@ from dashnb.errors import ConfigurationError
 from dashnb.files import read_file
 from dashnb.keys import Secret
 from dashnb.session.connection import connect, place_of
-from dashnb.settings import SETTINGS, Settings
+from dashnb.settings import Settings
 
 
 class _Borrowed(httpx.BaseTransport):
@@ -82,9 +82,9 @@ def met(file: str) -> dict[str, str]:
     return found
 
 
-def secrets_of(settings: Settings) -> list[Secret | None]:
-    """The keys that the settings hold."""
-    return [settings.secret(name) for name, setting in SETTINGS.items() if setting.secret]
+def secrets_of(settings: Settings) -> list[Secret]:
+    """The keys that the settings hold by now."""
+    return settings.secrets
 
 
 def _is_cassette(file: str) -> bool:

@@ -57,7 +57,8 @@ def status(conversation: Conversation) -> str:
 
 
 def _key(settings: Settings) -> str:
-    return f"{settings.shown('api_key')} ({settings.source('api_key')})" if settings.secret("api_key") else "none"
+    shown = settings.shown("api_key")
+    return {"(not set)": "none", "(not needed)": "not needed"}.get(shown, f"{shown} ({settings.source('api_key')})")
 
 
 def _talk(conversation: Conversation) -> str:

@@ -13,7 +13,7 @@ from dashnb.client.client import REGIONS, Client
 from dashnb.credentials import MASK, Address, redacted
 from dashnb.errors import ConfigurationError
 from dashnb.keys import Secret, hidden
-from dashnb.settings import SETTINGS, Settings
+from dashnb.settings import Settings
 
 _CHOICES = "local, cloud, cloud-intl, replay:FILE or a URL that ends in /api/v1"
 _REPLAY = "replay:"
@@ -77,7 +77,7 @@ def plan(settings: Settings, target: str | None = None) -> Connection:
         return Connection("url", Address(chosen.rstrip("/")), reason)
     if (cassette := chosen.removeprefix(_REPLAY)) and chosen.startswith(_REPLAY):
         return Connection("replay", chosen, reason, f"replay · {Path(cassette).name}", cassette=cassette)
-    if chosen.startswith("sk-") or Secret(chosen) == settings.secret("api_key"):
+    if chosen.startswith("sk-") or Secret(chosen) in settings.secrets:
         chosen = target = ""  # a traceback with local variables shows them
         raise ConfigurationError(
             f"The place to connect to ({reason}) looks like a key; a key belongs in api_key=… or DASHSCOPE_API_KEY.\n"
@@ -95,7 +95,7 @@ def _choose(settings: Settings, target: str | None) -> tuple[str, str]:
         return url, f"{settings.source('base_url')} says so"
     if settings.secret("api_key"):
         return "cloud", f"{settings.source('api_key')} is set"
-    return "local", "no key is set"
+    return "local", settings.no_key
 
 
 def place_of(base_url: str) -> str:
@@ -188,7 +188,7 @@ def open_client(connection: Connection, settings: Settings, *, speed: float | No
         return Client(replay.base_url, transport=replay, timeout=settings.timeout)
     if connection.kind in REGIONS and not settings.secret("api_key"):
         raise ConfigurationError(
-            f"The cloud service ({connection.kind}, {connection.reason}) needs a key: set DASHSCOPE_API_KEY.\n"
+            f"The cloud service ({connection.kind}, {connection.reason}) needs a key: {settings.key_remedy}.\n"
             "Without a key everything works with the embedded API: connect local."
         )
     return Client(
@@ -226,11 +226,10 @@ class _Through(httpx.BaseTransport):
 def _recorded(connection: Connection, settings: Settings, file: str | Path, redact: Iterable[str]) -> Client:
     from dashnb.client.cassettes import RecordingTransport
 
-    secrets = [settings.secret(name) for name, setting in SETTINGS.items() if setting.secret]
     with contextlib.ExitStack() as undo:
         client = open_client(connection, settings)
         undo.callback(client.close)
-        way = RecordingTransport(_Through(client), file, base_url=client.base_url, secrets=secrets, redact=redact)
+        way = RecordingTransport(_Through(client), file, base_url=client.base_url, secrets=settings.secrets, redact=redact)
         undo.callback(way.close)
         again = Client(
             client.base_url,

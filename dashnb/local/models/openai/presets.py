@@ -70,7 +70,7 @@ def open_engine(name: str, settings: Settings) -> OpenAIEngine | None:
         key = key or settings.secret("api_key")
         if not key:
             raise ConfigurationError(
-                f"The engine {kind} needs a key: set DASHSCOPE_API_KEY, or DASHNB_LLM_KEY for another one.\n"
+                f"The engine {kind} needs a key: {settings.key_remedy}, or DASHNB_LLM_KEY for another one.\n"
                 "Without a key there are guide, and servers of your own such as ollama."
             )
     chosen = model or settings.text("llm_model")
