@@ -1,7 +1,8 @@
 """The command line: ``dashnb ask``, ``dashnb replay``, ``dashnb lab``, ``dashnb serve``, ``dashnb doctor``; for
 tools ``dashnb docs`` and ``dashnb plugins``.
 
-Exit status: 0 if it worked, 1 if it failed, 2 for bad arguments, 130 if a person stopped it.
+Exit status: 0 if it worked, 1 if it failed, 2 for bad arguments, 130 if a person stopped it, 143 if the system did,
+141 if whoever read its output left.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +20,8 @@ from dashnb import __version__
 from dashnb.characters import exact_json, in_line, visible
 from dashnb.credentials import MASK, redacted
 from dashnb.errors import DashnbError, RunInterrupted
+from dashnb.stopping import INTERRUPTED_STATUS, TERMINATED_STATUS, Terminated, stoppable
+from dashnb.streams import Streams
 
 if TYPE_CHECKING:
     from dashnb.local.documents.library import Library
@@ -35,26 +39,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words behind ``dashnb``; those of the process if left out.
     """
-    options, rest = _parser().parse_known_args(arguments)
-    if rest and options.command != "lab":
-        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
-    options.rest = rest
-    command: Callable[[argparse.Namespace], int] = options.run
+    with Streams() as streams:
+        try:
+            return streams.status(_carry_out(arguments, streams))
+        except SystemExit as end:  # of arguments that need no command, such as --help
+            raise SystemExit(streams.status(int(end.code or 0))) from None
+        finally:
+            if arguments is None:
+                # The program is about to end; another Ctrl-C does not make a traceback of that.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _carry_out(arguments: Sequence[str] | None, streams: Streams) -> int:
     try:
-        return command(options)
+        options, rest = _parser().parse_known_args(arguments)
+        if rest and options.command != "lab":
+            _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+        options.rest = rest
+        streams.out.patient = options.run in _PATIENT
+        run: Callable[[argparse.Namespace], int] = options.run
+        with stoppable(by_itself=options.run in (_serve, _lab)):
+            return run(options)
     except RunInterrupted as error:
         _complain(error)
-        return 130
+        return INTERRUPTED_STATUS
     except KeyboardInterrupt:
         print("dashnb: stopped.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever reads our output has enough of it, as `head` does.
-        sys.stderr.close()
-        return 0
+        return INTERRUPTED_STATUS
+    except Terminated:
+        print("dashnb: stopped.", file=sys.stderr)
+        return TERMINATED_STATUS
     except DashnbError as error:
         _complain(error)
         return 1
+    except OSError as error:
+        if error is not streams.out.failure:
+            raise
+        return 0  # the streams tell of it
 
 
 def _complain(error: DashnbError) -> None:
@@ -178,7 +199,7 @@ def _ask(options: argparse.Namespace) -> int:
     from dashnb.session.session import Session
     from dashnb.settings import Settings
 
-    question = sys.stdin.read() if options.question == "-" else options.question
+    question = _read() if options.question == "-" else options.question
     if not question.strip():
         raise InvalidArgument('There is no question. Write: dashnb ask "What is 999 × 998?"')
     settings = Settings.load(model=options.model, engine=options.engine, database=options.database)
@@ -197,6 +218,18 @@ def _ask(options: argparse.Namespace) -> int:
         states = session.stream(question)
         show(states, session.runs[-1], heading, mode="text")
     return 0
+
+
+def _read() -> str:
+    from dashnb.errors import InvalidArgument
+
+    try:
+        text = sys.stdin.read()
+        text.encode()  # bytes that are no text may have become characters that cannot be sent
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InvalidArgument(f"The question cannot be read from standard input: {reason}.") from None
+    return text
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -229,7 +262,6 @@ def _lab(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     import logging
-    import signal
 
     from dashnb.keys import Secret
     from dashnb.local.logline import LogLine
@@ -395,6 +427,9 @@ def _doctor(options: argparse.Namespace) -> int:
         healthy = healthy and finding.good
     return 0 if healthy else 1
 
+
+# What is asked is answered, kept and served to its end, although nobody reads it.
+_PATIENT = (_ask, _serve)
 
 if __name__ == "__main__":
     sys.exit(main())

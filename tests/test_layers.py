@@ -25,6 +25,8 @@ BELOW: dict[str, set[str]] = {
     "intake": set(),
     "errors": {"characters", "credentials"},
     "forks": {"errors"},
+    "streams": set(),
+    "stopping": set(),
     "keys": {"credentials", "errors"},
     "bearer": {"credentials", "keys"},
     "prices": {"files", "errors"},
