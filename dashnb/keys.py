@@ -290,9 +290,11 @@ def keep_in_keyring(secret: Secret, load: Import = importlib.import_module) -> N
     """Keep the key in the keyring of the system, for service ``dashnb`` and user ``DASHSCOPE_API_KEY``.
 
     >>> class Ring:
-    ...     def set_password(self, service, user, password): print(service, user)
-    >>> keep_in_keyring(Secret("sk-canary"), load=lambda name: Ring())
-    dashnb DASHSCOPE_API_KEY
+    ...     def set_password(self, *entry): self.kept = entry[:2]
+    >>> ring = Ring()
+    >>> keep_in_keyring(Secret("sk-canary"), load=lambda name: ring)
+    >>> ring.kept
+    ('dashnb', 'DASHSCOPE_API_KEY')
 
     Raises:
         ConfigurationError: There is no keyring here, or it is locked or refuses.

@@ -66,6 +66,14 @@ def test_where_nobody_answers_the_rule_decides() -> None:
     assert AtPrompt(answering(), NOBODY).ask(CALL, big_add) == NOBODY(CALL, big_add)
 
 
+@pytest.mark.parametrize("error", [EOFError(), RuntimeError("input(): lost sys.stdin"), OSError(5, "no terminal")])
+def test_where_there_is_no_input_nobody_is_asked(error: Exception) -> None:
+    def prompt(_question: str) -> str:
+        raise error
+
+    assert AtPrompt(prompt, NOBODY).ask(CALL, big_add) == NOBODY(CALL, big_add)
+
+
 def test_the_view_chooses_how_a_person_is_asked() -> None:
     kinds = {mode: type(approver(mode, "deny")) for mode in ("widget", "update", "text", "static")}
     assert kinds == {"widget": InView, "update": AtPrompt, "text": AtPrompt, "static": ByRule}

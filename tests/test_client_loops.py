@@ -163,7 +163,7 @@ def test_who_waits_for_an_event_may_be_cancelled(client: dashnb.AsyncClient) -> 
 
 
 PROGRAM = """
-import asyncio, gc, sys, dashnb
+import asyncio, gc, logging, sys, dashnb
 from dashnb.local.models.guide import GuideEngine
 from dashnb.local.models.pace import PacedEngine
 from dashnb.local.server import Server
@@ -229,6 +229,8 @@ async def fail_in_the_middle(client):
     except ValueError:
         pass
 
+# The server, here in the same process, may write to who has left; asyncio warns of that. Errors are told.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 engine = PacedEngine(GuideEngine(), 0.005, sleep=asyncio.sleep)
 what, where = sys.argv[1:]
 if where == "port":

@@ -71,7 +71,7 @@ class AtPrompt:
                     return Decision(approved=False, reason=self._prompt("Why not? The model reads it: ").strip())
                 if answer in ("e", "edit") and (changed := self._edited()):
                     return Decision(approved=True, arguments=changed)
-        except (EOFError, NotImplementedError, OSError):  # a program runs this, and nobody answers
+        except (EOFError, NotImplementedError, OSError, RuntimeError):  # a program runs this, and nobody answers
             return self._otherwise(call, tool)
 
     def _edited(self) -> str:
