@@ -13,6 +13,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -79,7 +80,8 @@ def _carry_out(arguments: Sequence[str] | None, streams: Streams) -> int:
 
 
 def _complain(error: DashnbError) -> None:
-    sys.stdout.flush()
+    with suppress(OSError):  # the streams tell of it
+        sys.stdout.flush()
     _say(f"dashnb: {' '.join(str(error).split())}", sys.stderr)
 
 

@@ -29,7 +29,7 @@ def _quick_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def authorization_of(client: Client) -> str | None:
     """The header that a request of the client carries."""
-    request = client._http.build_request("GET", client.base_url)
+    request = client._pool.http.build_request("GET", client.base_url)
     auth = client._http.auth
     return next(auth.auth_flow(request)).headers["authorization"] if auth else None
 

@@ -135,6 +135,14 @@ def test_an_output_without_the_characters_gets_the_answer_all_the_same(place: di
     assert (ran.returncode, ran.stderr, "997002" in ran.stdout) == (0, "", True)
 
 
+def test_a_command_that_fails_with_output_on_its_way_to_a_full_disk_says_both(
+    place: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert cli.main(["ask", "hi", "--connect", "moon"]) == 1
+    assert "Cannot connect to 'moon'" in capsys.readouterr().err
+
+
 # --- stopped -------------------------------------------------------------------------------------------
 
 

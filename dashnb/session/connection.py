@@ -229,7 +229,9 @@ def _recorded(connection: Connection, settings: Settings, file: str | Path, reda
     with contextlib.ExitStack() as undo:
         client = open_client(connection, settings)
         undo.callback(client.close)
-        way = RecordingTransport(_Through(client), file, base_url=client.base_url, secrets=settings.secrets, redact=redact)
+        way = RecordingTransport(
+            _Through(client), file, base_url=client.base_url, secrets=settings.secrets, redact=redact
+        )
         undo.callback(way.close)
         again = Client(
             client.base_url,
