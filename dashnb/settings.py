@@ -235,10 +235,7 @@ class Settings:
         return self._values[name].source
 
     def shown(self, name: str) -> str:
-        """A setting's value as a person may see it: secrets and passwords are masked, unset ones say so.
-
-        Nothing is asked for to show it; a key that no work has needed so far is ``(not needed)``.
-        """
+        """A setting's value as a person may see it, masked; ``(not needed)`` for a key not looked for so far."""
         value = self._values[name].content
         if value is None:
             return "(not needed)" if name == "api_key" and self._find_key is not None else "(not set)"
@@ -250,13 +247,8 @@ class Settings:
         return [value.content for value in self._values.values() if isinstance(value.content, Secret)]
 
     @property
-    def no_key(self) -> str:
-        """Why no key was found: ``no key is set``, or that a store of keys did not answer."""
-        return self._silent.partition(";")[0] or "no key is set"
-
-    @property
     def key_remedy(self) -> str:
-        """What to do about that."""
+        """What to do about a key that is missing, behind what a store of keys that did not answer is told of."""
         return self._silent or f"set {keys.NAME}"
 
     @property

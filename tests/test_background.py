@@ -283,8 +283,8 @@ def test_a_run_that_has_not_told_its_name_yet_can_be_stopped(shell: InteractiveS
     gate = Gate()
     serve(shell, Script([TextPiece("Half "), gate, TextPiece("done.")], [TextPiece("free")]))
     client = magics_of(shell).conversation.client
-    way = _Holding(client._http._transport)
-    client._http._transport = way
+    way = _Holding(client._pool.http._transport)
+    client._pool.http._transport = way
     job = begin(shell)
     assert way.begun.wait(SECONDS)
     assert job.id == ""

@@ -30,7 +30,7 @@ def _quick_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def authorization_of(client: Client) -> str | None:
     """The header that a request of the client carries."""
     request = client._pool.http.build_request("GET", client.base_url)
-    auth = client._http.auth
+    auth = client._pool.http.auth
     return next(auth.auth_flow(request)).headers["authorization"] if auth else None
 
 

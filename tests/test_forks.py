@@ -402,7 +402,7 @@ def test_of_a_database_that_is_in_the_middle_of_a_change_a_child_has_nothing(fil
         with pytest.raises(StoreError, match="was in use when this process was forked"):
             in_child(lambda: store.get("threads", "thread_1"))
     assert store.get("threads", "thread_1") is not None
-    assert in_child(lambda: store.get("threads", "thread_1")) is not None
+    assert in_child(lambda: store.get("threads", "thread_1") is not None)
     store.close()
 
 

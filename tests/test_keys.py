@@ -401,9 +401,10 @@ TRIES = [
     "%tb",
     "%%assistant\nAgain?",
     "%%assistant --debug\nOnce more?",
-    "import httpx\nprint(client._http, vars(client), vars(client._http), client._http.headers, client._http.auth)\n"
-    "request = client._http.build_request('GET', client.base_url)\n"
-    "request = next(client._http.auth.auth_flow(request))\n"
+    "import httpx\nhttp = client._pool.http\n"
+    "print(http, vars(client), vars(client._pool), vars(http), http.headers, http.auth)\n"
+    "request = http.build_request('GET', client.base_url)\n"
+    "request = next(http.auth.auth_flow(request))\n"
     "print(request, request.headers, request.headers.raw, vars(request))\n"
     "raise httpx.ConnectError('mine', request=request)",
     "client.runs.join('run_1', thread_id='thread_1')\nlist(client.runs.join('run_1', thread_id='thread_1'))",

@@ -289,7 +289,7 @@ class Interrupting(httpx.BaseTransport):
 
 def put_between(shell: InteractiveShell, *ends: str, arrives: bool = True) -> None:
     magics: Any = shell.magics_manager.registry["AssistantMagics"]
-    http = magics.conversation.client._http
+    http = magics.conversation.client._pool.http
     http._transport = Interrupting(http._transport, *ends, arrives=arrives)
 
 

@@ -300,7 +300,7 @@ def test_no_object_that_holds_a_key_shows_it() -> None:
         client_of(httpx.MockTransport(lambda _: httpx.Response(200))) as client,
         Server(":memory:", OpenAIEngine("http://x/v1", key), plugins={}, api_key=key) as server,
     ):
-        request = client._http.build_request("GET", URL)
+        request = client._pool.http.build_request("GET", URL)
         assert client._auth is not None
         sent = next(client._auth.auth_flow(request))
         assert sent.headers["authorization"] == f"Bearer {KEY}"

@@ -95,7 +95,8 @@ def _choose(settings: Settings, target: str | None) -> tuple[str, str]:
         return url, f"{settings.source('base_url')} says so"
     if settings.secret("api_key"):
         return "cloud", f"{settings.source('api_key')} is set"
-    return "local", settings.no_key
+    why, _, what_to_do = settings.key_remedy.partition("; ")
+    return "local", why if what_to_do else "no key is set"
 
 
 def place_of(base_url: str) -> str:
