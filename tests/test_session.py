@@ -71,7 +71,7 @@ class ScriptedEngine:
             if isinstance(line, Exception):
                 raise line
             if callable(line):
-                line()
+                await asyncio.to_thread(line)  # the service tells what was said before meanwhile
             elif line is HANG:
                 await asyncio.Event().wait()
             else:
