@@ -287,6 +287,7 @@ def test_a_run_that_has_not_told_its_name_yet_can_be_stopped(shell: InteractiveS
     client._pool.http._transport = way
     job = begin(shell)
     assert way.begun.wait(SECONDS)
+    assert gate.reached.wait(SECONDS)  # else the next question is answered with these words
     assert job.id == ""
     job.cancel()
     (there,) = client.runs.list(job.thread_id)
