@@ -185,7 +185,8 @@ class Settings:
     def __init__(self, values: Mapping[str, Value], find_key: Callable[[], keys.Found | None] | None = None) -> None:
         self._values = dict(values)
         self._find_key = find_key
-        self._silent = ""
+        # What to do about a key that is missing, behind what is told of a store that did not answer.
+        self.key_remedy = f"set {keys.NAME}"
 
     @classmethod
     def load(
@@ -245,11 +246,6 @@ class Settings:
     def secrets(self) -> list[Secret]:
         """The keys that are known by now."""
         return [value.content for value in self._values.values() if isinstance(value.content, Secret)]
-
-    @property
-    def key_remedy(self) -> str:
-        """What to do about a key that is missing, behind what a store of keys that did not answer is told of."""
-        return self._silent or f"set {keys.NAME}"
 
     @property
     def api_key(self) -> str | None:
@@ -371,7 +367,7 @@ class Settings:
             try:
                 found = find()
             except keys.NoAnswer as error:
-                found, self._silent = None, str(error)
+                found, self.key_remedy = None, str(error)
             if found is not None:
                 value = self._values[name] = Value(found.secret, found.source)
         return value
