@@ -103,6 +103,7 @@ ODD = {
     },
     **{f"the word {word}": word for word in ("true", "false", "null", '""', "[]", "{}", '[""]', '{"": ""}', "[null]")},
     "half a character": '"\\ud800"',
+    "a name of half a character": '{"\\ud800": "\\ud800"}',
     "no character": '"a\\u0000b"',
     "invisible": '"a\\u202eb\\u200b\\n"',
     "long": json.dumps("x" * 100_000),

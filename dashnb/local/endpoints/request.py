@@ -45,7 +45,8 @@ class Request:
 
 def sent_fields(body: BaseModel) -> dict[str, Any]:
     """The fields that were sent, null counting as not sent; what is inside them stays as it is."""
-    sent = body.model_dump(mode="json", exclude_unset=True)
+    # What came as JSON is JSON; made so once more, half a surrogate pair in a name would end it.
+    sent = body.model_dump(exclude_unset=True)
     return {name: value for name, value in sent.items() if value is not None}
 
 
