@@ -18,7 +18,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from dashnb.errors import StoreError
+from dashnb.errors import BadRequestError, StoreError
 from dashnb.local.endpoints.records import AT_ONCE
 from dashnb.local.models.engine import TextPiece
 from dashnb.local.service import BASE_URL, LocalService
@@ -164,9 +164,25 @@ def test_many_messages_are_kept_with_few_statements(where: str) -> None:
         kept = [message["text"] for message in desk.store.every("messages", thread_id=made)]
     assert kept == [str(n) for n in range(count)]
     inserts = [rows for statement, rows in done if statement.startswith("INSERT INTO messages")]
-    # Nobody sees those of a thread that is not there yet, so that others may write in between.
-    assert inserts == ([count] if where == "a run" else [AT_ONCE] * 3 + [5])
+    # Nobody sees the first of them before all are there, so that others may write in between.
+    assert inserts == [AT_ONCE] * 3 + [5]
     assert len(done) < 60
+
+
+def test_a_run_that_is_refused_leaves_none_of_its_many_messages() -> None:
+    messages = [{"content": str(n)} for n in range(2 * AT_ONCE)]
+
+    async def check() -> None:
+        with Desk(Script([Gate()])) as desk:
+            ids = desk.begin()
+            known = desk.store.every("messages")
+            (assistant,) = desk.store.every("assistants")
+            body = {"assistant_id": assistant["id"], "additional_messages": messages}
+            with pytest.raises(BadRequestError, match="active run"):
+                desk.call("runs.create", body, thread_id=ids["thread_id"])
+            assert desk.store.every("messages") == known
+
+    asyncio.run(check())
 
 
 def test_a_thread_that_cannot_be_made_leaves_no_messages() -> None:

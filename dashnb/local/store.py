@@ -335,6 +335,12 @@ class Change:
             self._connection.execute(events.delete().where(events.c.run_key.in_(keys)))
         self._connection.execute(rows.delete().where(*where))
 
+    def hand_over(self, table: str, **parents: tuple[str, str]) -> None:
+        """Give all records with these parents, each the first of two, to the second ones."""
+        rows = TABLES[table]
+        where = [rows.c[name] == old for name, (old, _) in parents.items()]
+        self._connection.execute(rows.update().where(*where).values({name: new for name, (_, new) in parents.items()}))
+
     def append(self, run_id: str, entries: Sequence[tuple[str, str]], *, heed: bool = False) -> list[LoggedEvent]:
         """Append events, each a name and its data, to a run's log.
 

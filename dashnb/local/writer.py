@@ -82,6 +82,10 @@ class RunWriter:
     def created(self, *, thread: Record | None = None, messages: Sequence[Record] = ()) -> None:
         """Keep the new run, and the thread and messages that were made with it, and tell about it.
 
+        Args:
+            thread: The new thread, None for one that is there.
+            messages: What is said before the run; they, and those kept before, are the run's until it is made.
+
         Raises:
             ThreadBusy: The thread has an active run.
             ThreadGone: There is no such thread any more.
@@ -95,6 +99,8 @@ class RunWriter:
             elif active := change.active_runs(thread_id=thread_id):
                 raise ThreadBusy(active[0])
             change.insert("messages", *messages)
+            if messages:
+                change.hand_over("messages", thread_id=(self.run["id"], thread_id))
             change.insert("runs", self.run)
             shown = wire.streamed_run(self.run)
             events = [("thread.created", wire.thread(thread))] if thread is not None else []

@@ -58,6 +58,7 @@ class Records:
 
         A long list would keep all others from writing until it is done. Nobody sees the messages of a thread that
         is not there, so the others are kept before, some at a time; they are gone again if the thread is not made.
+        What a thread that is there gets is kept under another name until then, see `Change.hand_over`.
         """
         parts = [messages[start : start + AT_ONCE] for start in range(0, len(messages), AT_ONCE)] or [[]]
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -63,11 +62,11 @@ class RunEndpoints:
         body: requests.RunCreate = request.body
         run = self._new_run(body, self._records.get("assistants", body.assistant_id), thread_id, request.request_id)
         writer = self._writer(run)
-        said = self._records.new_messages(thread_id, [*(messages or []), *body.additional_messages])
+        # Under the name of their thread, if it is there already, they would be seen without their run.
+        said = self._records.new_messages(run["id"], [*(messages or []), *body.additional_messages])
         self._keeper.leases.hold()
         try:
-            # Those of a thread that is there would be seen without their run.
-            with nullcontext(said) if thread is None else self._records.kept_ahead(said) as rest:
+            with self._records.kept_ahead(said) as rest:
                 writer.created(thread=thread, messages=rest)
         except ThreadBusy as error:
             raise _busy(error.run) from None
