@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from dashnb.errors import StoreError
 from dashnb.local.keeper import LIFETIME_MS, PATIENCE_MS
 from dashnb.local.log import EventLog
 from dashnb.local.models.engine import CallPiece, Piece, TextPiece
+from dashnb.local.runner import Runner
 from dashnb.local.service import BASE_URL, LocalService
 from dashnb.local.store import Record, Store
+from dashnb.local.workers import P, T
 from dashnb.protocol.lifecycle import is_final
 from scripted import ENDED, Desk, Gate, Script, cut, names, numbered, parse, path_of, serving
 
@@ -223,6 +225,71 @@ def test_many_runs_whose_writes_fail_all_end() -> None:
     soon(check())
 
 
+class Locked(Disk):
+    """A database that another process locks: each try to write takes as long as SQLite waits."""
+
+    def __init__(self, store: Store, time: Time) -> None:
+        super().__init__(store)
+        self._time = time
+        self.tries = 0
+
+    def _begin(self, connection: sa.Connection) -> None:
+        if self.full and connection.get_execution_options().get("writes"):
+            self.tries += 1
+            self._time.now += 10_000
+            fault = StoreError("it is locked")
+            fault.passes = True
+            raise fault
+
+
+def test_runs_that_wait_for_a_locked_database_wait_together() -> None:
+    """SQLite waits ten seconds for the lock; ten runs are not to wait ten times as long."""
+    queue: list[asyncio.Future[None]] = []
+
+    async def do(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        await turn
+        return function(*args, **kwargs)
+
+    async def work_off(count: int) -> None:
+        for _ in range(count):
+            queue.pop(0).set_result(None)
+            await turns(5)
+
+    async def check() -> None:
+        time = Time()
+        with Desk(Script()) as desk:
+            locked = Locked(desk.store, time)
+            runner = Runner(desk.store, Script(), {}, do=do, steady=time)
+            writes = [asyncio.create_task(runner._do(change, desk.store)) for _ in range(10)]
+            await turns()
+            locked.full = True
+            await work_off(3)
+            late = asyncio.create_task(runner._do(change, desk.store))
+            await turns()
+            await work_off(7)
+            # The first one waits for the lock, the others have waited as long by then.
+            assert locked.tries == 1
+            assert all(isinstance(write.exception(), StoreError) for write in writes)
+            # Who comes later waits as long as anybody, and so does nobody once it can be written again.
+            await work_off(1)
+            assert locked.tries == 2
+            assert isinstance(late.exception(), StoreError)
+            locked.mend()
+            again = asyncio.create_task(runner._do(change, desk.store))
+            await turns()
+            await work_off(1)
+            assert again.result() is None
+
+    soon(check())
+
+
+def change(store: Store) -> None:
+    with store.begin():
+        pass
+
+
 def test_a_run_that_is_over_is_read_as_it_was_until_its_end_can_be_written() -> None:
     async def check() -> None:
         time = Time()
@@ -332,7 +399,7 @@ def full(service: LocalService) -> Iterator[Disk]:
 
 
 def refused(response: httpx.Response) -> None:
-    assert response.status_code == 503
+    assert response.status_code == 507  # it does not pass by itself, so that no client tries again
     assert sorted(response.json()) == ["code", "message", "request_id"]
     assert response.json()["code"] == "DatabaseUnavailable"
     assert "full" in response.json()["message"]

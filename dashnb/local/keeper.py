@@ -221,10 +221,11 @@ class Keeper:
 
     def _leave(self) -> None:
         try:
-            self.finish()
-            self.leases.release()
+            # What could not be written after a long wait need not be waited for again: whoever looks next finds
+            # that this service is gone.
+            if self.finish():
+                self.leases.release()
         except StoreError as fault:
-            # Whoever looks next finds that this service is gone.
             _log.warning("the database could not be written at the end: %s", fault)
 
     async def _watch(self) -> None:

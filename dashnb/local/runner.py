@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from dashnb.errors import StoreError
@@ -32,7 +34,7 @@ from dashnb.local.models.engine import (
 )
 from dashnb.local.plugins import Plugin, PluginError, ThreadPlugin
 from dashnb.local.store import Record, RunCancelling, RunEnded, Store
-from dashnb.local.workers import Do, at_once
+from dashnb.local.workers import Do, P, T, at_once
 from dashnb.local.writer import OpenCall, RunWriter
 from dashnb.protocol.requests import LAST_MESSAGES
 
@@ -49,17 +51,29 @@ class Runner:
         engine: Who answers.
         plugins: What the built-in tools do, by their types.
         do: How functions that read or write the database are called, one after another.
+        steady: Seconds of a clock that nobody sets.
 
     Attributes:
         unended: The runs that nobody works on any more and whose end could not be written, with the status and
             the error that they are to end with: for the keeper.
     """
 
-    def __init__(self, store: Store, engine: Engine, plugins: Mapping[str, Plugin], *, do: Do = at_once) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        plugins: Mapping[str, Plugin],
+        *,
+        do: Do = at_once,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._engine = engine
         self._plugins = plugins
-        self._do = do
+        self._queue = do
+        self._steady = steady
+        # The last try to write that found the database locked until it gave up: when it began, and why it failed.
+        self._waited: tuple[float, StoreError] | None = None
         self.unended: dict[str, tuple[str, Error | None]] = {}
         self._tasks: dict[str, tuple[asyncio.Task[None], RunWriter]] = {}
         self._stopping = False
@@ -149,6 +163,28 @@ class Runner:
                 _log.warning("the end of run %s could not be written: %s", writer.run["id"], fault)
         # A database that cannot be written is tried by one alone, as each try may take long.
         self.unended[writer.run["id"]] = status, error
+
+    async def _do(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The function's result, once its turn has come.
+
+        Where the database stays locked, each try takes as long as SQLite waits. Those that were in the queue for
+        all of that time fail with it, else the last of many runs would wait many times as long as the first.
+        """
+        return await self._queue(self._in_turn, self._steady(), partial(function, *args, **kwargs))
+
+    def _in_turn(self, asked: float, work: Callable[[], T]) -> T:
+        begun = self._steady()
+        if self._waited is not None and (self._stopping or asked <= self._waited[0]):
+            fault = StoreError(str(self._waited[1]))
+            fault.passes = True
+            raise fault
+        try:
+            done = work()
+        except StoreError as fault:
+            self._waited = (begun, fault) if fault.passes else None
+            raise
+        self._waited = None
+        return done
 
     async def _work(self, writer: RunWriter) -> None:
         do = self._do
