@@ -102,7 +102,12 @@ class Watched:
         self.screens: list[FakeView] = []
         self._every = every
         self.view = WidgetView(
-            self.notebook, screen=self._screen, beat=self._beat, new_id=lambda: "one", decider=decider
+            self.notebook,
+            screen=self._screen,
+            beat=self._beat,
+            clock=lambda: 0.0,  # a page that takes long on a busy machine is followed by a pause
+            new_id=lambda: "one",
+            decider=decider,
         )
 
     def _screen(self, heading: Heading, **events: Any) -> FakeView:
