@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from file_systems import bound_by_permissions, without_shared_memory
@@ -44,7 +45,7 @@ def put(library: Library, name: str) -> None:
     library.put(Document("default", name, f"/{name}", "markdown"), [("Cats", f"The cat {name} sleeps.")])
 
 
-def put_one(file: Path) -> None:
+def put_one(file: Path | str) -> None:
     with Library(file) as library:
         put(library, "tom")
 
@@ -262,6 +263,41 @@ def test_a_link_to_a_file_is_followed_even_before_the_file_is_there(tmp_path: Pa
     (tmp_path / "link").symlink_to(tmp_path / "folder" / "a.db")
     filled(kind, tmp_path / "link")
     assert (tmp_path / "folder" / "a.db").stat().st_size > 0
+
+
+@posix
+@pytest.mark.parametrize("kind", ["database", "ledger"])
+def test_a_file_in_use_by_another_name_of_it_is_refused_and_nothing_is_lost(tmp_path: Path, kind: str) -> None:
+    """SQLite keeps its log beside the name: who came by another one would not see it, and write over it."""
+    file, other = tmp_path / "a.db", tmp_path / "b.db"
+    filled(kind, file)
+    other.hardlink_to(file)
+    using = DatabaseFile(str(other), USAGE, timeout=0)
+    with closing(DatabaseFile(str(file), USAGE).connect()) as first:
+        first.execute("CREATE TABLE new (number)")
+        with pytest.raises(StoreError, match="several names"):
+            using.connect()
+        outside = "import dashnb.database as d, sys; d.DatabaseFile(sys.argv[1], d.Usage('It', 'go'), 0).connect()"
+        ran = subprocess.run([sys.executable, "-c", outside, other], capture_output=True, text=True, timeout=60)
+        assert "several names" in ran.stderr
+        # By the name that is in use, it is open to all.
+        with closing(DatabaseFile(str(file), USAGE).connect()) as second:
+            assert second.execute("SELECT count(*) FROM new").fetchone() == (0,)
+    with closing(using.connect()) as alone:
+        assert alone.execute("SELECT count(*) FROM new").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800.db"])
+@pytest.mark.parametrize("opened", [Store, Ledger, put_one])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, opened: Callable[[str], Any], name: str) -> None:
+    with pytest.raises(StoreError, match="no file can have this name"):
+        opened(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("query", ["timeout=soon", "cached_statements=x"])
+def test_a_url_with_a_value_that_makes_no_sense_is_refused(tmp_path: Path, query: str) -> None:
+    with pytest.raises(StoreError, match="cannot be used"):
+        Store(f"sqlite:///{tmp_path}/a.db?{query}").close()
 
 
 @opening

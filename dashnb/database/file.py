@@ -125,7 +125,9 @@ class DatabaseFile:
         return failure(None if self.path == MEMORY else self.path, self.usage, error)
 
     def _look(self, *, create: bool) -> None:
-        """Refuse what SQLite would wait for, or write over; nothing is opened."""
+        """Refuse what SQLite would wait for, write over, or keep apart from what another name of it has."""
+        if not is_name(self.path):
+            raise self.usage.unusable(self.path, "no file can have this name")
         path = os.path.realpath(self.path)
         try:
             found = os.stat(path)
@@ -147,6 +149,20 @@ class DatabaseFile:
         if 0 < found.st_size < 512:
             # SQLite takes what is shorter than its smallest page for empty.
             raise sqlite3.DatabaseError("file is not a database")
+        if found.st_nlink > 1 and not os.path.exists(f"{path}-wal") and self._is_logged_elsewhere():
+            reason = "it has several names (hard links), and is in use by another one"
+            raise self.usage.unusable(self.path, reason, "use it by that name, or make a copy of your own")
+
+    def _is_logged_elsewhere(self) -> bool:
+        """Whether somebody uses the file with a log that is not beside it: beside each of its names is another."""
+        with closing(self._opened()) as alone:
+            # Whoever has such a log shares the file itself, and does so with nobody who wants it alone.
+            alone.execute("PRAGMA locking_mode=EXCLUSIVE")
+            try:
+                _read(alone)
+            except sqlite3.OperationalError as error:
+                return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            return False
 
     def _open(self) -> sqlite3.Connection:
         connection = self._opened()
@@ -216,6 +232,18 @@ def beginning(path: Path | str, size: int) -> bytes:
         return os.pread(descriptor, size, 0)
     with open(path, "rb") as file:
         return file.read(size)
+
+
+def is_name(path: str) -> bool:
+    """Whether a file can have this name, on any file system.
+
+    >>> is_name("a.db"), is_name("a\\0b"), is_name("\\ud800")
+    (True, False, False)
+    """
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeError:
+        return False
 
 
 def _make(path: str) -> None:
