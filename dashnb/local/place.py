@@ -42,7 +42,8 @@ def unusable(database: str, error: Exception) -> StoreError:
         error: What was raised.
     """
     bare(error)  # drivers are called with the password
-    if isinstance(error, SQLAlchemyError) and not isinstance(error, (DBAPIError, NoSuchModuleError)):
+    unread = (SQLAlchemyError, ValueError, TypeError)
+    if isinstance(error, unread) and not isinstance(error, (DBAPIError, NoSuchModuleError)):
         # Other messages repeat the URL, and with it a password.
         reason = "it is not the URL of a database"
     else:

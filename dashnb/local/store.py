@@ -103,7 +103,7 @@ class Store:
                 if self._file
                 else prepared(sa.create_engine(database, **options(self._failure)), self._failure)
             )
-        except (SQLAlchemyError, ImportError) as error:
+        except (SQLAlchemyError, ImportError, ValueError, TypeError) as error:
             raise unusable(self.database, error) from error
         in_memory = self._file is not None and self._file.path == MEMORY
         self._gate = gate_of(self._engine, f"The database {self.database}", in_memory=in_memory)
