@@ -28,6 +28,7 @@ from dashnb.protocol.state import RunState
 from dashnb.session.result import Picture, RunResult
 from dashnb.view import Heading, bundle
 from scripted import Script
+from work import assert_linear
 
 PNG = b"\x89PNG\r\n\x1a\nnot really"
 PNG_URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
@@ -117,6 +118,14 @@ def test_the_markdown_tables_of_the_answer_are_tables() -> None:
     assert second.to_dicts() == []
     assert second.columns == ("a",)
     assert RunResult(said("No | table")).tables == ()
+
+
+def test_a_table_of_many_columns_of_one_name_takes_work_that_grows_with_it() -> None:
+    def answer(columns: int) -> RunResult:
+        return RunResult(said("|n" * columns + "|\n" + "|-" * columns + "|\n"))
+
+    assert answer(3).tables[0].columns == ("n", "n (2)", "n (3)")
+    assert_linear(lambda result: result.tables, answer, 8_000)
 
 
 def test_half_a_character_in_an_address_spoils_neither_tables_nor_pictures() -> None:

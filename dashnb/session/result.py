@@ -298,10 +298,10 @@ def _plain(cell: Token) -> str:
 
 def _distinct(names: list[str]) -> list[str]:
     """The names of columns: one without a name gets its number, and so does one that is there already."""
-    made: list[str] = []
+    made: dict[str, None] = {}  # a model may write as many columns as it likes
     for number, name in enumerate(names, 1):
         chosen = name or f"column {number}"
         while chosen in made:
             chosen += f" ({number})"
-        made.append(chosen)
-    return made
+        made[chosen] = None
+    return list(made)
