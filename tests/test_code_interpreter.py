@@ -102,6 +102,7 @@ def test_code_is_taken_from_an_object_from_a_text_or_as_it_is(arguments: str) ->
 
 def test_a_program_that_happens_to_be_json_is_run_as_it_is() -> None:
     assert (read_code("[1, 2]"), read_code("42")) == ("[1, 2]", "42")
+    assert read_code("[" * 100_000) == "[" * 100_000
 
 
 @pytest.mark.parametrize(

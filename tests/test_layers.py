@@ -22,6 +22,7 @@ BELOW: dict[str, set[str]] = {
     "characters": set(),
     "credentials": set(),
     "files": set(),
+    "foreign": set(),
     "intake": set(),
     "errors": {"characters", "credentials"},
     "forks": {"errors"},
@@ -32,21 +33,24 @@ BELOW: dict[str, set[str]] = {
     "prices": {"files", "errors"},
     "settings": {"keys", "credentials", "files", "errors"},
     "database": {"files", "errors", "forks"},
-    "protocol": {"errors"},
+    "protocol": {"foreign", "errors"},
     "client": {
-        *("protocol", "database", "intake", "files", "keys"),
+        *("protocol", "database", "intake", "files", "foreign", "keys"),
         *("bearer", "credentials", "errors", "forks", "settings"),
     },
     "local": {
-        *("protocol", "database", "intake", "files", "keys"),
+        *("protocol", "database", "intake", "files", "foreign", "keys"),
         *("bearer", "credentials", "errors", "forks", "settings", "characters"),
     },
-    "history": {"protocol", "database", "prices", "files", "errors", "forks", "settings", "characters", "credentials"},
+    "history": {
+        *("protocol", "database", "prices", "files", "foreign"),
+        *("errors", "forks", "settings", "characters", "credentials"),
+    },
     "view": {"protocol", "history", "prices", "errors", "characters"},
     "showing": {"protocol", "view"},
     "session": {
         *("showing", "client", "local", "history", "protocol", "database", "prices"),
-        *("keys", "errors", "forks", "settings", "characters", "credentials"),
+        *("foreign", "keys", "errors", "forks", "settings", "characters", "credentials"),
     },
 }
 BELOW["magics"] = BELOW["doctor"] = set(BELOW)
@@ -255,6 +259,19 @@ def test_nothing_is_imported_by_star_or_by_a_path_of_dots(name: str) -> None:
         if isinstance(node, ast.ImportFrom) and (node.level or any(alias.name == "*" for alias in node.names))
     ]
     assert wrong == [], "\n".join(wrong) + "\nName the module in full and what is taken from it."
+
+
+# What may read JSON by other means: its own files and arguments, or with a decoder of its own.
+READ_THEIR_OWN = {
+    *("foreign", "database.engine", "view.toolcalls", "client.cassettes.spelling", "local.ending", "local.body"),
+    *("local.plugins.kernel_child", "local.plugins.kernel_keeper", "local.plugins.quark_search"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.removeprefix("dashnb.") not in READ_THEIR_OWN])
+def test_json_of_others_is_read_where_it_cannot_be_nested_too_deeply(name: str) -> None:
+    lines = [node.lineno for node, _ in nodes(TREES[name]) if ast.unparse(node) in ("json.load", "json.loads")]
+    assert lines == [], f"{name}, lines {lines}: what others wrote is read by dashnb.foreign.read_json"
 
 
 # --- the checker itself --------------------------------------------------------------------------

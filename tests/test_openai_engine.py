@@ -155,11 +155,34 @@ def test_every_call_of_the_rounds_has_an_id_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "sent"), [("", {}), ("[1]", {"arguments": "[1]"}), ("{oops", {"arguments": "{oops"})]
+    ("written", "sent"),
+    [
+        ("", {}),
+        ("[1]", {"arguments": "[1]"}),
+        ("{oops", {"arguments": "{oops"}),
+        pytest.param(deep := '{"a":' * 50_000 + "1" + "}" * 50_000, {"arguments": deep}, id="deep"),
+    ],
 )
 def test_arguments_that_are_no_object_go_back_inside_one(written: str, sent: dict[str, Any]) -> None:
     body = body_of(turn(rounds=((Call("weather", written, ""),),)), model="m")
     assert json.loads(body["messages"][2]["tool_calls"][0]["function"]["arguments"]) == sent
+
+
+def test_arguments_that_are_nested_too_deeply_fail_no_run(server: ChatServer) -> None:
+    def weather(city: str) -> str:
+        """The weather."""
+        return city
+
+    deep = '{"city":' * 50_000 + "1" + "}" * 50_000
+    server.scripts += [streams(calls(call(0, deep, name="weather", id="call_1")), delta("tool_calls")), says("Fine.")]
+    settings = load(engine="openai", llm_url=server.url, database=":memory:")
+    with (
+        open_client(plan(settings, "local"), settings) as client,
+        Session(client=client, tools=[weather], ledger=None) as session,
+    ):
+        state = session.ask("Weather?")
+    assert state.text == "Fine."
+    assert [str(one.output).startswith("Error: Invalid JSON") for one in state.tool_calls] == [True]
 
 
 def test_functions_are_sent_as_they_are_and_built_in_tools_as_functions() -> None:

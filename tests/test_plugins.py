@@ -44,6 +44,7 @@ TAKES_ARGUMENTS = sorted(set(builtin_plugins()) - {"code_interpreter", "github_s
     [
         ('{"query": ', "not JSON"),
         ("[1]", "not a JSON object"),
+        pytest.param("[" * 100_000, "nested too deeply", id="deep"),
         ("", "needs the argument"),
         ("{}", "needs the argument"),
     ],
@@ -332,7 +333,7 @@ def test_passages_replace_the_placeholder_of_the_instructions(placeholder: str, 
     filled = fill_placeholder(f"Know this:\n{placeholder}\nBe brief.", passages_of(output))
     assert filled == "Know this:\n[1] x1\nThe X1 costs $4599 \\1 times.\nBe brief."
     assert fill_placeholder("Be brief. ${other}", ["x"]) == "Be brief. ${other}"
-    assert passages_of("no JSON") == passages_of("[]") == passages_of('{"data": 3}') == []
+    assert passages_of("no JSON") == passages_of("[]") == passages_of('{"data": 3}') == passages_of("[" * 100_000) == []
 
 
 # generate_qrcode

@@ -250,6 +250,7 @@ def test_an_answer_that_fits_is_an_object_of_the_class(kind: Any, text: str, par
         (Person, "I am sorry.", "it is no JSON: Expecting value"),
         (Person, "", "it is no JSON"),
         ({}, "[" * 100_000, "nested too deeply"),
+        ({"$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}, "$ref": "#/$defs/a"}, "[" * 400 + "]" * 400, "too deeply"),
     ],
 )
 def test_an_answer_that_does_not_fit_is_an_error_that_says_where(kind: Any, text: str, place: str) -> None:

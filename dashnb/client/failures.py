@@ -6,7 +6,6 @@ whose answer was lost has to be looked at.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from dashnb.errors import (
     bare,
     chain,
 )
+from dashnb.foreign import read_json
 from dashnb.keys import mask
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
@@ -97,8 +97,8 @@ def decode(response: httpx.Response) -> object:
     # What goes wrong is shown and kept, and some servers repeat the key that they refuse.
     text = mask(response.text, response.request.headers.get("authorization", ""))
     try:
-        value = json.loads(text) if text.strip() else None
-    except (ValueError, RecursionError):
+        value = read_json(text) if text.strip() else None
+    except ValueError:
         value = text
     if not response.is_success:
         raise _error_of(response, value)

@@ -20,6 +20,7 @@ from typing import Any
 from dashnb.characters import whole_characters
 from dashnb.errors import InvalidArgument
 from dashnb.files import read_file
+from dashnb.foreign import read_json
 from dashnb.history.schema import TABLES, Cell
 from dashnb.history.table import Table
 
@@ -207,10 +208,10 @@ class _Run:
 
 def _read(path: Path) -> object:
     try:
-        return json.loads(read_file(path, MOST_BYTES))
+        return read_json(read_file(path, MOST_BYTES))
     except OSError as error:
         raise InvalidArgument(f"The notebook {path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidArgument(f"{path} is no notebook: it is not JSON. Save it as .ipynb, as Jupyter does.") from error
 
 

@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 
 from dashnb.characters import in_line, visible
 from dashnb.errors import DashnbError
+from dashnb.foreign import read_json
 from dashnb.protocol.state import RunState, ToolCall
 from dashnb.session.approval import APPROVED, Ask, Decision, Policy, by_policy
 from dashnb.session.session import Session
@@ -77,7 +77,7 @@ class AtPrompt:
     def _edited(self) -> str:
         text = self._prompt("Arguments as JSON: ").strip()
         try:
-            json.loads(text)
+            read_json(text)
         except ValueError as error:
             print(visible(f"That is no JSON: {error}."))  # noqa: T201 # what the person has to know
             return ""

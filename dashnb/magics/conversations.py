@@ -22,6 +22,7 @@ from IPython.core.error import UsageError
 
 from dashnb.errors import DashnbError, NotFoundError
 from dashnb.files import read_file
+from dashnb.foreign import read_json
 from dashnb.history.schema import Cell, Schema
 from dashnb.history.table import Table
 from dashnb.protocol.objects import Assistant, Message, Thread
@@ -355,8 +356,8 @@ def _digest(text: str) -> str:
 
 def _read(file: Path) -> Entry | None:
     try:
-        kept = json.loads(read_file(file, MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
+        kept = read_json(read_file(file, MOST_BYTES))
+    except (OSError, ValueError):
         return None
     if not isinstance(kept, dict):
         return None

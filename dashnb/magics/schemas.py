@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 
 from dashnb.errors import AnswerMismatch
 from dashnb.files import read_file
+from dashnb.foreign import read_json
 from dashnb.magics.arguments import near
 from dashnb.magics.variables import names_in
 from dashnb.protocol.state import RunState
@@ -60,10 +61,12 @@ class AnswerSchema:
         fenced = _FENCE.search(state.text)
         text = (fenced[1] if fenced else state.text).strip()
         try:
-            json.loads(text)
+            read_json(text)
             return self.read(text)
-        except (ValueError, RecursionError) as error:
-            places = [f"it is no JSON: {_reason(error)}"]
+        except ValueError as error:
+            places = [f"it is no JSON: {error}"]
+        except RecursionError:  # it was read, but is nested more deeply than it can be compared
+            places = ["it is nested too deeply"]
         except _NoFit as error:
             places = error.places
         more = [f"… and {len(places) - MOST_PLACES} more"] if len(places) > MOST_PLACES else []
@@ -137,7 +140,7 @@ def _of_schema(name: str, schema: Any) -> AnswerSchema:
     validator = kind(schema, registry=Registry())
 
     def read(text: str) -> Any:
-        value = json.loads(text)
+        value = read_json(text)
         if found := sorted(validator.iter_errors(value), key=lambda error: error.json_path):
             raise _NoFit(f"{_place(error.absolute_path)}: {error.message}" for error in found)
         return value
@@ -158,18 +161,14 @@ def _outside(schema: Any) -> Iterator[str]:
 
 def _read_file(path: Path) -> Any:
     try:
-        schema = json.loads(read_file(path, MOST_BYTES))
+        schema = read_json(read_file(path, MOST_BYTES))
     except OSError as error:
         raise UsageError(f"the schema {path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"the schema {path} is no JSON: {_reason(error)}.") from None
+    except ValueError as error:
+        raise UsageError(f"the schema {path} is no JSON: {error}.") from None
     if not isinstance(schema, dict):
         raise UsageError(f"the schema {path} is no JSON object.")
     return schema
-
-
-def _reason(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _place(path: Iterable[Any]) -> str:

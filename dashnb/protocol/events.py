@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dashnb.errors import ProtocolError
+from dashnb.foreign import read_json
 from dashnb.protocol.objects import (
     ErrorInfo,
     Message,
@@ -99,8 +100,8 @@ def parse_event(sent: ServerSentEvent) -> RunEvent:
     if name == "done" or sent.data.strip() == "[DONE]":
         return RunEvent("done", None, sent.id)
     try:
-        value = json.loads(sent.data)
-    except (ValueError, RecursionError) as error:
+        value = read_json(sent.data)
+    except ValueError as error:
         if name in EVENTS:
             raise ProtocolError(f"The event {name} does not carry JSON: {sent.data[:80]!r}") from error
         value = sent.data

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import json
 
 from dashnb.errors import ProtocolError
+from dashnb.foreign import read_json
 from dashnb.protocol.events import RunEvent, event_of, parse_event
 from dashnb.protocol.sse import Decoder
 
@@ -35,9 +35,9 @@ def parse_recording(content: bytes) -> list[RunEvent]:
 
 def _parse_line(number: int, line: bytes) -> RunEvent:
     try:
-        entry = json.loads(line)
+        entry = read_json(line)
         name, data = entry["event"], entry.get("data")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(f'Line {number} of the recording is not {{"event": …, "data": …}}.') from error
     if not isinstance(name, str):
         raise ProtocolError(f"Line {number} of the recording names no event: {name!r}.")

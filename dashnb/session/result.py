@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from dashnb.foreign import read_json
 from dashnb.protocol.state import RunState
 
 if TYPE_CHECKING:
@@ -249,8 +250,8 @@ def _addresses(state: RunState) -> Iterator[str]:
 def _results(text: str) -> Iterator[str]:
     """The addresses that a drawing tool gave out, which stand in ``results`` or ``output.results``."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = read_json(text)
+    except ValueError:
         return
     inner = value.get("output") if isinstance(value, dict) else None
     holder = inner if isinstance(inner, dict) else value

@@ -14,7 +14,6 @@ request. A program that is killed may leave half a line at the end, which is dro
 from __future__ import annotations
 
 import base64
-import json
 import math
 import reprlib
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from typing import Any
 
 from dashnb.errors import ConfigurationError, ProtocolError
 from dashnb.files import read_file
+from dashnb.foreign import read_json
 from dashnb.protocol.operations import ENGINE_HEADER
 
 MOST_BYTES = 1_000_000_000  # of a cassette
@@ -36,7 +36,7 @@ RESPONSE_HEADERS = ("content-type", "retry-after", "date", "x-request-id", ENGIN
 # No part of an answer comes later; a replay at the recorded speed would wait for it.
 _MOST_MS = 7 * 24 * 3600 * 1000
 # What reading a line raises that no recorder wrote.
-_BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(slots=True)
@@ -123,8 +123,8 @@ def is_cassette(content: bytes) -> bool:
     (True, False)
     """
     try:
-        first = json.loads(content.partition(b"\n")[0])
-    except (ValueError, RecursionError):
+        first = read_json(content.partition(b"\n")[0])
+    except ValueError:
         return False
     return isinstance(first, dict) and MARK in first
 
@@ -157,7 +157,7 @@ def read_cassette(path: Path | str) -> Cassette:
     for number, line in enumerate([*lines, rest] if _is_whole(rest) else lines, 1):
         if number > 1 and line.strip():
             try:
-                _take(exchanges, json.loads(line), number)
+                _take(exchanges, read_json(line), number)
             except _BROKEN as error:
                 raise ProtocolError(f"The cassette {file} is broken in line {number}; record it again.") from error
     base_url, made_by = str(header.get("base_url") or UNKNOWN_BASE_URL), str(header.get("made_by", ""))
@@ -172,7 +172,7 @@ def _header(file: Path, content: bytes) -> dict[str, Any]:
             f'{file} is no cassette: it does not begin with {{"{MARK}": {VERSION}, …}}.\n'
             "A recording of a single stream is shown by %run_stream --replay FILE or dashnb replay FILE."
         )
-    header: dict[str, Any] = json.loads(content.partition(b"\n")[0])
+    header: dict[str, Any] = read_json(content.partition(b"\n")[0])
     version = header[MARK]
     if version != VERSION:
         raise ProtocolError(
@@ -184,8 +184,8 @@ def _header(file: Path, content: bytes) -> dict[str, Any]:
 
 def _is_whole(line: bytes) -> bool:
     try:
-        json.loads(line)
-    except (ValueError, RecursionError):
+        read_json(line)
+    except ValueError:
         return False
     return True
 

@@ -31,6 +31,7 @@ from dashnb.client.cassettes.redaction import Redactor
 from dashnb.client.client import monotonic_ms
 from dashnb.credentials import REDACTED
 from dashnb.errors import CassetteMismatch, ConfigurationError
+from dashnb.foreign import read_json
 from dashnb.forks import heed
 
 # How many lines of a difference are shown, and how wide.
@@ -319,8 +320,8 @@ def _failure(exchange: Exchange) -> httpx.RequestError:
 def _body(content: bytes) -> Any:
     text = content.decode("utf-8", "replace")
     try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):
+        return read_json(text) if text else None
+    except ValueError:
         return text
 
 

@@ -22,6 +22,7 @@ from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.client import monotonic_ms
 from dashnb.database import beginning
 from dashnb.errors import ConfigurationError
+from dashnb.foreign import read_json
 from dashnb.forks import heed, leave
 from dashnb.intake import UNPACKED, bounded
 from dashnb.keys import Secret
@@ -99,12 +100,12 @@ class Tape:
     def _body(self, body: bytes) -> dict[str, Any]:
         if not body:
             return {}
-        with suppress(ValueError, RecursionError):
-            self.keys.number(key_of(json.loads(body)))
+        with suppress(ValueError):
+            self.keys.number(key_of(read_json(body)))
         text = self.redactor.text(self.keys.put(body).decode("utf-8", "replace"))
         try:
-            return {"json": json.loads(text)}
-        except (ValueError, RecursionError):
+            return {"json": read_json(text)}
+        except ValueError:
             return {"text": text}
 
     def _write(self, line: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dashnb.client.cassettes import spelling
 from dashnb.credentials import REDACTED, Known, merged, open_token, spans, tokens
 from dashnb.errors import ConfigurationError
+from dashnb.foreign import read_json
 from dashnb.keys import Secret, hidden
 
 # Shorter ones cannot be told from ordinary text.
@@ -126,7 +127,7 @@ class Redactor:
 
     def _string(self, token: str, touched: bool) -> str:
         """A JSON string with escapes; what they hide is looked at, too."""
-        value = json.loads(token, strict=False)
+        value = read_json(token, strict=False)
         clean = _changed(value, [(left, right, REDACTED) for left, right in self._found(value)])
         if clean == value:
             return f'"{REDACTED}"' if touched else token
@@ -209,8 +210,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text, strict=False)
-    except (ValueError, RecursionError):
+        read_json(text, strict=False)
+    except ValueError:
         return False
     return True
 

@@ -5,7 +5,6 @@ A recording of a single stream tells one run, and no times.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from dashnb.client.cassettes.player import Pace
 from dashnb.client.numbering import position_of
 from dashnb.errors import ConfigurationError, ProtocolError
 from dashnb.files import read_file
+from dashnb.foreign import read_json
 from dashnb.protocol.events import RunEvent, parse_event
 from dashnb.protocol.objects import Message, Run, RunStep
 from dashnb.protocol.recording import parse_recording
@@ -152,8 +152,8 @@ def _is_known(event: RunEvent, state: RunState) -> bool:
 def _objects(exchange: Exchange) -> Iterator[tuple[dict[str, Any], bool]]:
     """The objects of an answer, each with whether it stood in a list."""
     try:
-        value = json.loads(b"".join(chunk for _, chunk in exchange.chunks))
-    except (ValueError, RecursionError):
+        value = read_json(b"".join(chunk for _, chunk in exchange.chunks))
+    except ValueError:
         return
     if isinstance(value, dict):
         data = value.get("data") if value.get("object") == "list" else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from dashnb.foreign import read_json
 from dashnb.local.plugins import PluginError
 
 
@@ -18,7 +18,7 @@ def read_arguments(text: str, *, plugin: str) -> dict[str, Any]:
     dashnb.local.plugins.PluginError: The arguments of quark_search are not a JSON object: ["cats"]
     """
     try:
-        value = json.loads(text or "{}")
+        value = read_json(text or "{}")
     except ValueError as error:
         raise PluginError(f"The arguments of {plugin} are not JSON ({error}): {_cut(text)}") from None
     if not isinstance(value, dict):

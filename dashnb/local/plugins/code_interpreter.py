@@ -21,6 +21,7 @@ import sys
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from dashnb.foreign import read_json
 from dashnb.local.plugins import PluginError
 from dashnb.local.plugins.folder import PICTURES, Folder
 from dashnb.local.plugins.kernel import Kernel
@@ -200,7 +201,7 @@ def read_code(arguments: str) -> str:
         PluginError: There is none, or it is not Python.
     """
     try:
-        value = json.loads(arguments or "{}", strict=False)
+        value = read_json(arguments or "{}", strict=False)
     except ValueError:
         if arguments.lstrip().startswith('{"'):
             message = f"The arguments of code_interpreter are not JSON: {arguments[:80]}"

@@ -8,13 +8,13 @@ instructions. The shape of its output is not published; here it is that of a sea
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dashnb.errors import StoreError
+from dashnb.foreign import read_json
 from dashnb.local.documents.library import Found, Library
 from dashnb.local.plugins import Plugin, PluginError
 from dashnb.local.plugins.arguments import read_arguments, text_argument
@@ -52,7 +52,7 @@ def passages_of(output: str) -> list[str]:
     ['X1\\nA large screen.']
     """
     try:
-        data = json.loads(output)["data"]
+        data = read_json(output)["data"]
         return [f"{entry['title']}\n{entry['original'] if entry.get('original') else entry['desc']}" for entry in data]
     except (ValueError, KeyError, TypeError):
         return []

@@ -18,6 +18,7 @@ from typing import Any
 from dashnb.credentials import Address
 from dashnb.errors import InvalidArgument, StoreError
 from dashnb.files import read_file
+from dashnb.foreign import read_json
 
 VERSION = 1
 MOST_BYTES = 10_000_000  # of the registry, or of a schema
@@ -58,7 +59,7 @@ def read_registry(file: Path) -> dict[str, OwnPlugin]:
         StoreError: The file is damaged, or was made by a newer dashnb.
     """
     try:
-        content = json.loads(read_file(file, MOST_BYTES))
+        content = read_json(read_file(file, MOST_BYTES))
         version, entries = content["version"], content["plugins"]
         if version > VERSION:
             raise StoreError(
@@ -68,7 +69,7 @@ def read_registry(file: Path) -> dict[str, OwnPlugin]:
         known = [_plugin(entry) for entry in entries]
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is damaged"
         remedy = "Move the file away; it is as it was."
         raise StoreError(f"The plugins in {file} cannot be read: {reason}.\n{remedy}") from None
@@ -120,8 +121,8 @@ def read_schema(file: Path) -> dict[str, Any]:
         InvalidArgument: It cannot be read, or is no JSON object.
     """
     try:
-        schema = json.loads(read_file(file, MOST_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
+        schema = read_json(read_file(file, MOST_BYTES))
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidArgument(f"The schema {file} cannot be read: {reason}.") from error
     if not isinstance(schema, dict):

@@ -7,6 +7,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
+from dashnb.foreign import read_json
 from dashnb.local.arithmetic import CalculationError, Sum, evaluate, format_number, is_exact
 from dashnb.local.models.engine import Call
 from dashnb.local.models.guide.language import Language
@@ -74,7 +75,7 @@ def _answer_call(language: Language, call: Call, tool: Tool, found: Sum | None) 
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from dashnb.foreign import read_json
 from dashnb.local.models.engine import CallPiece, EngineError, Piece, ReasoningPiece, Spent, TextPiece
 
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -95,7 +96,7 @@ class _OpenCall:
         if not text.rstrip().endswith("}"):
             return False
         try:
-            json.loads(text)
+            read_json(text)
         except ValueError:
             return False
         return True

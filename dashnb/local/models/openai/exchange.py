@@ -14,6 +14,7 @@ import httpx
 from dashnb.bearer import Bearer
 from dashnb.credentials import MASK, redacted
 from dashnb.errors import ConfigurationError, ProtocolError
+from dashnb.foreign import read_json
 from dashnb.intake import UNPACKED, Limits, bounded
 from dashnb.keys import Secret, known, reveal
 from dashnb.local.models.engine import EngineError, Piece, Turn
@@ -170,8 +171,8 @@ class OpenAIEngine:
                     content = await response.aread()
                 finally:
                     await response.aclose()
-            return [str(model["id"]) for model in json.loads(content)["data"]] if response.is_success else []
-        except (httpx.HTTPError, TimeoutError, KeyError, TypeError, ValueError, RecursionError):
+            return [str(model["id"]) for model in read_json(content)["data"]] if response.is_success else []
+        except (httpx.HTTPError, TimeoutError, KeyError, TypeError, ValueError):
             return []
 
     async def _chunks(self, response: httpx.Response, answer: Answer) -> AsyncGenerator[dict[str, Any], None]:
@@ -199,8 +200,8 @@ class OpenAIEngine:
 
     def _chunk(self, data: str) -> dict[str, Any]:
         try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError):
+            chunk = read_json(data)
+        except ValueError:
             raise failures.broken(self.place, f"holds something that is not JSON: {data[:80]}") from None
         if not isinstance(chunk, dict):
             raise failures.broken(self.place, f"holds something that is no chunk: {data[:80]}")
@@ -222,7 +223,7 @@ class OpenAIEngine:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        read_json(text)
+    except ValueError:
         return False
     return True

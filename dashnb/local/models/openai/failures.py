@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from dashnb.foreign import read_json
 from dashnb.local.models.engine import EngineError
 
 _CODES = {
@@ -90,8 +91,8 @@ def no_server(place: str) -> EngineError:
 def refused(place: str, response: httpx.Response, content: bytes) -> Failure:
     """An answer with an error status."""
     try:
-        own_code, said = _read(json.loads(content))
-    except (ValueError, RecursionError):
+        own_code, said = _read(read_json(content))
+    except ValueError:
         own_code, said = "", response.reason_phrase
     status = response.status_code
     error = _error(f"The model server at {place} answered HTTP {status}", own_code, said, status)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from dashnb.foreign import read_json
 from dashnb.local.models.engine import Call, Turn
 from dashnb.local.models.openai.tools import as_function
 
@@ -108,7 +109,7 @@ def _call(call: Call, id_: str, names: ToolNames) -> dict[str, Any]:
 def _object_text(arguments: str) -> str:
     """The arguments as text of a JSON object: servers fail on a past call that is anything else."""
     try:
-        if isinstance(json.loads(arguments), dict):
+        if isinstance(read_json(arguments), dict):
             return arguments
     except ValueError:
         pass

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dashnb.foreign import read_json
 from dashnb.local.models.engine import Call, Said, Turn
 
 Message = dict[str, str]
@@ -67,7 +67,7 @@ def answer_from(question: str, calls: Iterable[Call], budget: int = PROMPT_TOKEN
 
 def _fact(call: Call) -> str:
     try:
-        arguments = json.loads(call.arguments)
+        arguments = read_json(call.arguments)
     except ValueError:
         arguments = {}
     values = arguments.values() if isinstance(arguments, dict) else ()
