@@ -432,6 +432,27 @@ def test_a_clock_that_is_set_ends_no_run(machine: Machine, seconds: float) -> No
     soon(check())
 
 
+@pytest.mark.parametrize("seconds", [3600, 86_400 * 400, -3600, -86_400 * 400])
+def test_a_clock_that_is_set_ends_no_run_that_waits_where_it_was_seen_before(machine: Machine, seconds: float) -> None:
+    async def check() -> None:
+        desk, other = machine.desk(ASKING, [TextPiece("ok")]), machine.desk()
+        ids = await parked(desk)
+        machine.pass_time(9, desk, other)
+        machine.time.step(seconds)
+        machine.pass_time(LIFETIME_MS / 1000 - 12, desk, other)
+        assert [one.call("runs.retrieve", **ids)["status"] for one in (desk, other)] == ["requires_action"] * 2
+        desk.submit(ids, "x")
+        await desk.until(ids, "completed")
+        # Nor does it wait for longer.
+        late = await parked(machine.desk(ASKING))
+        machine.pass_time(9, desk, other)
+        machine.time.step(seconds)
+        machine.pass_time(LIFETIME_MS / 1000, desk, other)
+        assert desk.status(late) == "expired"
+
+    soon(check())
+
+
 def test_signs_of_life_differ_even_on_a_clock_that_stands_still_or_goes_back(machine: Machine) -> None:
     desk = machine.desk()
     leases = Leases(desk.store, clock=machine.time, steady=machine.time.steady, owner="one")

@@ -4,8 +4,8 @@ Both are looked for whenever a run is read, and again and again while the servic
 the keeper gives the signs of life of its own service, and stops what others have ended.
 
 How long a run has been going on is measured by a clock that nobody sets: by its owner from its
-beginning, by anybody else from when it was first seen. Only a run that waits for its caller, and may do
-so beyond the life of a process, expires by the time of day.
+beginning, by anybody else from when it was first seen. Only of a run that waits for its caller, and may do
+so beyond the life of a process, the time of day says how much is left when it is first seen.
 """
 
 from __future__ import annotations
@@ -154,10 +154,10 @@ class Keeper:
     def _is_over(self, run: Record) -> bool:
         if is_final(run["status"]):
             return False
+        now, left = self._steady(), _lifetime(run)
         if run["status"] == "requires_action":
-            return bool(self._clock() >= run.get("expires_at", math.inf))
-        now = self._steady()
-        return now >= self._due.setdefault(run["id"], now + _lifetime(run))
+            left = run.get("expires_at", math.inf) - self._clock()
+        return now >= self._due.setdefault(run["id"], now + left)
 
     def end(self, run: Record, status: str, *, error: Error | None = None) -> Record:
         """End a run, whoever works on it; the run as it is then."""
