@@ -192,6 +192,29 @@ def test_silence_is_a_read_timeout_when_awaited_too() -> None:
     loop.close()
 
 
+def test_work_that_begins_while_the_loop_is_closed_ends_with_it() -> None:
+    ended: list[str] = []
+    begun: set[asyncio.Task[None]] = set()
+
+    async def work(name: str, then: str = "") -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if then:
+                begun.add(asyncio.create_task(work(then)))
+            ended.append(name)
+
+    async def begin() -> None:
+        begun.add(asyncio.create_task(work("first", "second")))
+        await asyncio.sleep(0)
+
+    loop = LoopThread()
+    loop.start(begin()).result()
+    loop.close()
+    assert ended == ["first", "second"]
+    assert all(task.done() for task in begun)
+
+
 def test_an_app_that_fails_before_its_answer_is_a_read_error() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise ZeroDivisionError("by zero")

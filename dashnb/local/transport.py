@@ -98,14 +98,19 @@ class LoopThread:
         loop.close()
 
     async def _end_all(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if tasks:
+        if tasks := self._others():
             # Readers of runs that have just been stopped still get their last events.
             await asyncio.wait(tasks, timeout=GRACE_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # A request that was being answered may have begun a run meanwhile.
+        while tasks := self._others():
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.get_running_loop().shutdown_asyncgens()
+
+    @staticmethod
+    def _others() -> set[asyncio.Task[Any]]:
+        return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 class _Exchange:
