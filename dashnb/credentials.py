@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
 MASK = "********"  # for what a person reads
@@ -332,6 +332,22 @@ def merged(found: Iterable[Span]) -> list[Span]:
         elif begin < end:
             apart.append((begin, end))
     return apart
+
+
+def touching(places: Iterable[Span], found: Sequence[Span]) -> Iterator[tuple[Span, list[Span]]]:
+    """Each place with what touches it; both in order and apart from each other, so that one walk will do.
+
+    >>> list(touching([(0, 4), (4, 6), (8, 9)], [(1, 2), (3, 5)]))
+    [((0, 4), [(1, 2), (3, 5)]), ((4, 6), [(3, 5)]), ((8, 9), [])]
+    """
+    first = 0
+    for begin, end in places:
+        while first < len(found) and found[first][1] <= begin:
+            first += 1
+        last = first
+        while last < len(found) and found[last][0] < end:
+            last += 1
+        yield (begin, end), list(found[first:last])
 
 
 def _without(text: str, found: Iterable[Span], by: str) -> str:

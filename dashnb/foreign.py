@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 
-def read_json(text: str | bytes, *, strict: bool = True) -> Any:
+def read_json(
+    text: str | bytes, *, strict: bool = True, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> Any:
     """The value of a JSON text.
 
     >>> read_json('{"a": 1}')
@@ -18,11 +21,12 @@ def read_json(text: str | bytes, *, strict: bool = True) -> Any:
     Args:
         text: The text, or its bytes.
         strict: False to take line ends and other control characters within strings.
+        pairs: What makes an object of its names and values; a dict if left out.
 
     Raises:
         ValueError: It is no JSON, or nested more deeply than can be read.
     """
     try:
-        return json.loads(text, strict=strict)
+        return json.loads(text, strict=strict, object_pairs_hook=pairs)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

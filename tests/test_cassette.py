@@ -1110,3 +1110,17 @@ def test_the_command_fails_with_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_names_that_are_secret_stay_apart(tmp_path: Path) -> None:
+    file = tmp_path / "c.jsonl"
+    body = {f"call 1380000000{k}": k for k in range(4)}
+    answers = httpx.MockTransport(lambda request: httpx.Response(200, json={}))
+    recording = RecordingTransport(answers, file, base_url="http://x/api/v1", redact=[r"\d{11}"])
+    with httpx.Client(transport=recording) as client:
+        client.post("http://x/api/v1/threads", json=body)
+    assert "1380000000" not in file.read_text()
+    with httpx.Client(transport=ReplayTransport(file)) as client, pytest.raises(CassetteMismatch):
+        client.post("http://x/api/v1/threads", json={**body, "call 13800000009": 9})
+    with httpx.Client(transport=ReplayTransport(file)) as client:
+        assert client.post("http://x/api/v1/threads", json=body).status_code == 200

@@ -63,6 +63,10 @@ class Keys:
 
     def put(self, content: bytes) -> bytes:
         """Content with what stands in place of the keys in it."""
-        for key, other in self._instead.items():
-            content = content.replace(b'"%b"' % key, b'"%b"' % other)
-        return content
+        if not self._instead:
+            return content
+        first, *inside = content.split(b'"')
+        if not inside:
+            return content
+        *inside, last = inside
+        return b'"'.join((first, *(self._instead.get(part, part) for part in inside), last))

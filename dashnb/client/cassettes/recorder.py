@@ -20,6 +20,7 @@ from dashnb.client.cassettes.cassette import MARK, RESPONSE_HEADERS, VERSION, is
 from dashnb.client.cassettes.keyed import Keys, key_of
 from dashnb.client.cassettes.redaction import Redactor, Sieve
 from dashnb.client.client import monotonic_ms
+from dashnb.credentials import REDACTED
 from dashnb.database import beginning
 from dashnb.errors import ConfigurationError
 from dashnb.foreign import read_json
@@ -104,7 +105,7 @@ class Tape:
             self.keys.number(key_of(read_json(body)))
         text = self.redactor.text(self.keys.put(body).decode("utf-8", "replace"))
         try:
-            return {"json": read_json(text)}
+            return {"json": read_json(text, pairs=_named_apart)}
         except ValueError:
             return {"text": text}
 
@@ -329,6 +330,14 @@ def _ask_unpacked(request: httpx.Request) -> None:
 def _handed_on(response: httpx.Response, body: httpx.SyncByteStream | httpx.AsyncByteStream) -> httpx.Response:
     headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in _PACKING]
     return httpx.Response(response.status_code, headers=headers, stream=body, extensions=response.extensions)
+
+
+def _named_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A map in which names that were secret, and now are the same, do not take the place of each other."""
+    named: dict[str, Any] = {}
+    for name, value in pairs:
+        named[f"{name} {len(named) + 1}" if name in named and REDACTED in name else name] = value
+    return named
 
 
 def _line(content: dict[str, Any]) -> bytes:

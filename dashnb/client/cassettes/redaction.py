@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from dashnb.client.cassettes import spelling
-from dashnb.credentials import REDACTED, Known, merged, open_token, spans, tokens
+from dashnb.credentials import REDACTED, Known, merged, open_token, spans, tokens, touching
 from dashnb.errors import ConfigurationError
 from dashnb.foreign import read_json
 from dashnb.keys import Secret, hidden
@@ -24,6 +25,10 @@ from dashnb.keys import Secret, hidden
 SHORTEST = 4
 # Of a secret that the end of a stream cuts off, so many characters give it away.
 GIVEN_AWAY = 6
+# Up to so many bytes of a stream that are kept back are looked at again with every chunk; of more, one part in so
+# many has to come first, as what waits for its end could be read for each chunk else.
+_LITTLE = 16_384
+_PART = 8
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[-+.\w]+', re.DOTALL)
 _PREFIX = re.compile(r"(?:data:)?\s*")
@@ -97,8 +102,11 @@ class Redactor:
             changes = self._changes(text)
             if at_end and number == len(units) and not changes:
                 changes = self._cut_off(text)
+            seen, place = 0, start
             for begin, end, new in changes:
-                yield start + _size(text[:begin]), start + _size(text[:end]), new.encode("utf-8", "surrogateescape")
+                left = place + _size(text[seen:begin])
+                seen, place = end, left + _size(text[begin:end])
+                yield left, place, new.encode("utf-8", "surrogateescape")
             start += len(unit) + 1
 
     def _changes(self, text: str) -> list[Change]:
@@ -111,15 +119,15 @@ class Redactor:
         return [(begin, end, REDACTED) for begin, end in found]
 
     def _changes_in_json(self, text: str, start: int, found: list[Span]) -> Iterator[Change]:
-        for token in _TOKEN.finditer(text, start):
-            begin, end = token.span()
-            touched = [(max(left, begin), min(right, end)) for left, right in found if left < end and begin < right]
-            if not token[0].startswith('"'):
+        tokens_found = (token.span() for token in _TOKEN.finditer(text, start))
+        for (begin, end), touched in touching(tokens_found, found):
+            token = text[begin:end]
+            if not token.startswith('"'):
                 if touched:
                     yield begin, end, f'"{REDACTED}"'
-            elif "\\" in token[0]:
-                new = self._string(token[0], bool(touched))
-                if new != token[0]:
+            elif "\\" in token:
+                new = self._string(token, bool(touched))
+                if new != token:
                     yield begin, end, new
             else:
                 inside = [(max(left, begin + 1), min(right, end - 1)) for left, right in touched]
@@ -156,20 +164,25 @@ class Sieve:
     def __init__(self, redactor: Redactor, *, by_line: bool) -> None:
         self._redactor = redactor
         self._by_line = by_line
-        self._kept: list[tuple[float, bytes]] = []
+        self._kept: deque[tuple[float, bytes]] = deque()
+        self._size = 0  # bytes of what is kept
+        self._enough = 0  # bytes at which it is looked at again
         # Of the first chunk kept back, what was decided already.
         self._decided = b""
 
     def feed(self, at: float, chunk: bytes) -> list[tuple[float, bytes]]:
         """The chunks that are decided now."""
         self._kept.append((at, chunk))
-        if not self._by_line or b"\n" not in chunk:
+        self._size += len(chunk)
+        if not self._by_line or b"\n" not in chunk or self._size < self._enough:
             return []
         whole = b"".join(piece for _, piece in self._kept)
         content = whole[: whole.rfind(b"\n") + 1]
         found = self._redactor.spelled(content)
         size = spelling.decided(content, self._redactor.begins, found)
-        return self._hand_on(size, [change for one in found if one.lines[0] < size for change in one.changes])
+        clean = self._hand_on(size, [change for one in found if one.lines[0] < size for change in one.changes])
+        self._enough = self._size + self._size // _PART if self._size > _LITTLE else 0
+        return clean
 
     def flush(self) -> list[tuple[float, bytes]]:
         """The chunks that were kept back, as nothing follows."""
@@ -183,12 +196,13 @@ class Sieve:
         """The first so many bytes of what is kept, changed; what is left of a chunk waits for its end."""
         times, pieces, is_cut = [], [], False
         while self._kept and not is_cut and (size or not self._kept[0][1]):
-            at, piece = self._kept.pop(0)
+            at, piece = self._kept.popleft()
             times.append(at)
             pieces.append(piece[:size])
             if is_cut := size < len(piece):
-                self._kept.insert(0, (at, piece[size:]))
+                self._kept.appendleft((at, piece[size:]))
             size -= len(pieces[-1])
+            self._size -= len(pieces[-1])
         if not pieces:
             return []
         whole = b"".join(pieces)
@@ -225,27 +239,29 @@ def _changed(text: str, changes: Iterable[Change]) -> str:
 
 
 def _recut(pieces: Sequence[bytes], whole: bytes, changes: list[tuple[int, int, bytes]]) -> list[bytes]:
-    """The pieces of a whole with these changes, cut where they were."""
+    """The pieces of a whole with these changes, cut where they were.
+
+    What is put in place of a secret stands in the piece where the secret began.
+    """
     if not changes:
         return list(pieces)
-    cut, start = [], 0
-    for piece in pieces:
-        cut.append(_piece(whole, start, start + len(piece), changes))
-        start += len(piece)
+    instead = {(begin, end): new for begin, end, new in changes}
+    cut: list[bytes] = []
+    for (start, end), touched in touching(_places(pieces), list(instead)):
+        parts, at = [], start
+        for change in touched:
+            parts.append(whole[at : max(at, change[0])])
+            if change[0] >= start:
+                parts.append(instead[change])
+            at = min(change[1], end)
+        cut.append(b"".join([*parts, whole[at:end]]))
     return cut
 
 
-def _piece(whole: bytes, start: int, end: int, changes: Iterable[tuple[int, int, bytes]]) -> bytes:
-    """The bytes from start to end; what is put in place of a secret stands where the secret began."""
-    parts, at = [], start
-    for begin, behind, new in changes:
-        if behind <= start or begin >= end:
-            continue
-        parts.append(whole[at : max(at, begin)])
-        if begin >= start:
-            parts.append(new)
-        at = min(behind, end)
-    return b"".join([*parts, whole[at:end]])
+def _places(pieces: Iterable[bytes]) -> Iterator[Span]:
+    start = 0
+    for piece in pieces:
+        yield start, (start := start + len(piece))
 
 
 def _size(text: str) -> int:

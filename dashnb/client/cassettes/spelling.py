@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from dashnb.credentials import touching
+
 _PIECE = re.compile(rb'"(value|text|arguments|output)":\s*"((?:[^"\\]|\\.)*+)"')
 _OWNER = re.compile(rb'"id":\s*"([^"]*)"')
 _INDEX = re.compile(rb'"index":\s*(\d+)')
@@ -66,22 +68,19 @@ def findings(pieces: list[Piece], spans: Iterable[Span], new: str) -> Iterator[F
     places, size = [], 0
     for piece in pieces:
         places.append((size, size := size + len(piece.text)))
+    touched = [inside for _, inside in touching(places, sorted(spans))]
     # Secrets that share a piece change it together: the first and the last piece, and what is taken out.
-    groups: list[tuple[int, int, list[Span]]] = []
-    for begin, end in spans:
-        touched = [number for number, (left, right) in enumerate(places) if left < end and begin < right]
-        first, last, together = touched[0], touched[-1], [(begin, end)]
-        if groups and first <= groups[-1][1]:
-            first, _, earlier = groups.pop()
-            together = [*earlier, *together]
-        groups.append((first, last, together))
-    for first, last, together in groups:
-        if first < last:
-            changes = [
-                (piece.begin, piece.end, _written(_without(piece.text, left, together, new)))
-                for piece, (left, _) in zip(pieces[first : last + 1], places[first : last + 1], strict=True)
-            ]
-            yield Finding((pieces[first].line[0], pieces[last].line[1]), changes)
+    first = 0
+    for number, inside in enumerate(touched):
+        if not (inside and inside[-1][1] > places[number][1]):  # none goes on in the next one
+            if first < number:
+                changed = range(first, number + 1)
+                changes = [
+                    (pieces[n].begin, pieces[n].end, _written(_without(pieces[n].text, places[n][0], touched[n], new)))
+                    for n in changed
+                ]
+                yield Finding((pieces[first].line[0], pieces[number].line[1]), changes)
+            first = number + 1
 
 
 def decided(content: bytes, begins: Callable[[str], int], found: Iterable[Finding]) -> int:
