@@ -317,6 +317,20 @@ def test_a_folder_goes_when_its_owner_is_dead_and_stays_as_long_as_it_lives(plac
     assert mine.exists()
 
 
+def test_a_full_disk_in_the_place_of_folders_keeps_nobody_from_asking(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = kernel_folder.make()
+    (left / "owner").write_text(dead())
+
+    def full() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.gettempdir", full)
+    LocalService(":memory:", GuideEngine()).close()
+    assert not left.exists()
+
+
 def test_what_is_no_folder_of_a_kernel_is_never_touched(place: Path) -> None:
     theirs = place / "theirs"
     theirs.mkdir()

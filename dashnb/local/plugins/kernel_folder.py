@@ -53,7 +53,7 @@ def sweep() -> list[Path]:
     What is not ours stays as it is.
     """
     swept = []
-    for place in dict.fromkeys((tempfile.gettempdir(), _SHORT)):
+    for place in _places():
         with suppress(OSError), os.scandir(place) as entries:
             for entry in entries:
                 if entry.name.startswith(PREFIX) and _is_left(Path(entry.path)):
@@ -62,6 +62,14 @@ def sweep() -> list[Path]:
                     remove(Path(entry.path))
                     swept.append(Path(entry.path))
     return swept
+
+
+def _places() -> list[str]:
+    """Where folders are made; nowhere but in the usual place while a full disk takes none."""
+    try:
+        return list(dict.fromkeys((tempfile.gettempdir(), _SHORT)))
+    except OSError:
+        return [_SHORT]
 
 
 def _is_left(folder: Path) -> bool:
