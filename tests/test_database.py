@@ -484,7 +484,7 @@ def test_a_cassette_that_cannot_be_written_any_more_costs_no_answer(tmp_path: Pa
     file = tmp_path / "demo.jsonl"
     with dashnb.connect("local", database=":memory:", record=file) as client:
         client.threads.create()
-        tape = client._http._transport._tape  # type: ignore[attr-defined]
+        tape = client._pool.http._transport._tape  # type: ignore[attr-defined]
         tape.close()
         tape._file = open("/dev/full", "wb")  # noqa: SIM115 # the tape closes it
         with dashnb.Session(client=client, ledger=None) as session:
