@@ -278,7 +278,10 @@ def test_closing_a_recorded_client_closes_the_service_and_the_file(tmp_path: Pat
 
 def test_a_recording_that_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
     threads = threading.enumerate()
-    for file, message in ((tmp_path, "cannot be written"), (tmp_path / "no" / "demo.jsonl", "cannot be written")):
+    for file, message in (
+        (tmp_path, "is no file; record to a file"),
+        (tmp_path / "no" / "demo.jsonl", "cannot be written"),
+    ):
         with pytest.raises(ConfigurationError, match=message):
             connect("local", database=":memory:", record=file)
     assert threading.enumerate() == threads
@@ -313,7 +316,7 @@ def failing(folder: Path) -> dict[str, tuple[dict[str, object], type[DashnbError
         "a folder": ({"engine": f"replay:{folder}"}, ConfigurationError, r"cannot be read: \w+"),
         "no recording": ({"engine": f"replay:{text}"}, ProtocolError, r"recording"),
         "no database": ({"database": text}, StoreError, r"written cannot be used: [\s\S]*DASHNB_DATABASE"),
-        "no folder": ({"database": f"{text}/own.db"}, StoreError, r"own\.db cannot be created"),
+        "no folder": ({"database": f"{text}/own.db"}, StoreError, r"own\.db cannot be used: .*written is not a folder"),
         "no time": ({"timeout": 0}, ConfigurationError, r"timeout is '0' \(argument\)"),
         "no number": ({"timeout": float("nan")}, ConfigurationError, r"timeout is 'nan' \(argument\)"),
     }
