@@ -126,9 +126,11 @@ def _of_type(name: str, kind: Any) -> AnswerSchema:
 
 
 def _of_schema(name: str, schema: Any) -> AnswerSchema:
-    from jsonschema import SchemaError  # type: ignore[import-untyped]
+    from jsonschema import SchemaError, ValidationError  # type: ignore[import-untyped]
     from jsonschema.validators import validator_for  # type: ignore[import-untyped]
     from referencing import Registry
+
+    from dashnb.magics.checking import patient
 
     try:
         kind = validator_for(schema)
@@ -137,11 +139,15 @@ def _of_schema(name: str, schema: Any) -> AnswerSchema:
         raise UsageError(f"{name!r} is no JSON schema: {error.json_path}: {_shortened(error.message)}.") from None
     if outside := next(_outside(schema), ""):
         raise UsageError(f"{name!r} refers to {outside!r}; a schema has to be whole, nothing is fetched.")
-    validator = kind(schema, registry=Registry())
+    validator = patient(kind)(schema, registry=Registry())
 
     def read(text: str) -> Any:
         value = read_json(text)
-        if found := sorted(validator.iter_errors(value), key=lambda error: error.json_path):
+        try:
+            found = sorted(validator.iter_errors(value), key=lambda error: error.json_path)
+        except ValidationError as error:
+            raise _NoFit([error.message]) from None
+        if found:
             raise _NoFit(f"{_place(error.absolute_path)}: {error.message}" for error in found)
         return value
 
