@@ -106,6 +106,8 @@ def pages_of(data: Mapping[str, str]) -> dict[str, str]:
             pages |= {f"{mime} by {name}": render(part) for name, render in RENDERERS.items()}
         elif mime == "text/html":
             pages[mime] = part
+            # Exported as Markdown, a notebook has its HTML within it.
+            pages[f"{mime} within Markdown"] = RENDERERS["markdown-it"](part)
         elif mime == "text/plain":
             pages[mime] = ansi2html(part)
         else:

@@ -194,12 +194,17 @@ def table_html(table: Table) -> str:
 
 def _caption(table: Table) -> str:
     count = "1 row" if len(table) == 1 else f"{len(table):,} rows"
-    name = f"{html.escape(blotted(table.name))}: " if table.name else ""
+    name = f"{_html_words(table.name)}: " if table.name else ""
     return f"{name}{count}{', times in UTC' if 'time' in table.schema.values() else ''}"
 
 
 def _html_header(name: str, kind: Kind) -> str:
-    return f'<th scope="col" style="{_cell_style(_side(kind))};white-space:nowrap">{html.escape(blotted(name))}</th>'
+    return f'<th scope="col" style="{_cell_style(_side(kind))};white-space:nowrap">{_html_words(name)}</th>'
+
+
+def _html_words(text: str) -> str:
+    """A name in one line: a blank one would end the table where it is pasted into Markdown."""
+    return html.escape(blotted(" ".join(text.split())))
 
 
 def _html_row(table: Table, row: tuple[Cell, ...]) -> str:
@@ -236,5 +241,4 @@ def _title(value: str, shown: str) -> str:
         return ""
     cut = value if len(value) <= HTML_TITLE else value[: HTML_TITLE - 1] + MORE
     lines = cut.replace("\r\n", "\n").split("\n")
-    # A blank line would end the table where it is pasted into Markdown.
     return f' title="{"&#10;".join(html.escape(blotted(line)) for line in lines)}"'

@@ -1,11 +1,13 @@
 """A page as HTML that needs nothing else: no style sheet, no script, no id, no network but its pictures.
 
 The outer class is the one that Jupyter's front ends and nbconvert style; everything else is said in
-place.
+place. No line of it is blank: where a notebook is exported as Markdown, HTML goes on up to a blank line, and
+what stood behind one would be Markdown, with pictures and links of its own.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from dashnb.protocol.state import RunState
@@ -21,6 +23,7 @@ from dashnb.view.tree import to_html as tree_to_html
 
 FRAME = element("div", style.FRAME, class_="jp-RenderedHTMLCommon dashnb")
 NO_PICTURES: Mapping[str, str] = {}
+_BEFORE_BLANK = re.compile(r"\n(?=[^\S\n]*\n)")
 
 
 def to_html(
@@ -62,7 +65,9 @@ def passage_html(title: str, text: str) -> str:
 
 
 def _framed(parts: Page, answer: str, pictures: Mapping[str, str]) -> str:
-    return f"{start_tag(FRAME)}\n{_Writer(parts, answer, pictures).written('')}\n</div>"
+    # The same line end, which no renderer of Markdown takes for one.
+    written = _BEFORE_BLANK.sub("&#10;", _Writer(parts, answer, pictures).written(""))
+    return f"{start_tag(FRAME)}\n{written}\n</div>"
 
 
 class _Writer:
