@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from dashnb.credentials import MASK, Known
 from dashnb.intake import UNPACKED, Limits, async_hooks
 from dashnb.local.plugins import Plugin, PluginError
 from dashnb.local.plugins.arguments import read_arguments
@@ -23,7 +24,6 @@ SECONDS = 30.0
 MOST_BYTES = 1_000_000
 MOST_REDIRECTS = 3
 _REDIRECTS = (307, 308)  # those that repeat the POST
-_MASK = "********"
 
 
 def http_tool(plugin: OwnPlugin, *, seconds: float = SECONDS, most_bytes: int = MOST_BYTES) -> Plugin:
@@ -110,6 +110,4 @@ def _token(plugin: str, tool: dict[str, Any]) -> str:
 
 
 def _masked(text: str, token: str) -> str:
-    if not token:
-        return text
-    return text.replace(token, _MASK).replace(json.dumps(token)[1:-1], _MASK)
+    return Known([token], shortest=1, by=MASK).without(text)
