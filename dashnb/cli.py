@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from dashnb import __version__
 from dashnb.characters import exact_json, in_line, visible
@@ -92,8 +92,14 @@ def _say(text: str, stream: TextIO | None = None) -> None:
     print(visible(text).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments, which may have been put together by a program."""
+        super().error(visible(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "dashnb", description="Talk to an assistant of the DashScope Assistant API, or of the one dashnb carries."
     )
     parser.add_argument("--version", action="version", version=f"dashnb {__version__}")

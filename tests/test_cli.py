@@ -143,6 +143,15 @@ def test_bad_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureF
     assert "usage: dashnb" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["--\x1b[2J\u202e\n"], ["ask", "--\x1b[2J\r"], ["serve", "--port", "\x1b[2J"]])
+def test_bad_arguments_are_repeated_without_what_a_terminal_obeys(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    assert not re.search("[\x1b\r\u202e]", capsys.readouterr().err)
+
+
 def test_doctor_finds_everything_well_on_a_fresh_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor"]) == 0
     shown = capsys.readouterr().out
