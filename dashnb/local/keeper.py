@@ -221,10 +221,9 @@ class Keeper:
 
     def _leave(self) -> None:
         try:
-            # What could not be written after a long wait need not be waited for again: whoever looks next finds
-            # that this service is gone.
-            if self.finish():
-                self.leases.release()
+            self.finish()
+            # Tried even then: runs of an owner that has left are ended by whoever looks next, and at once.
+            self.leases.release()
         except StoreError as fault:
             _log.warning("the database could not be written at the end: %s", fault)
 
