@@ -92,7 +92,7 @@ def look(path: Path, inside: Path | None = None) -> Path:
 
 
 def opened_here(path: Path | str) -> int | None:
-    """A descriptor that this process has of a file, None if it has none.
+    """A descriptor that this process has of a file and can read from, None if it has none.
 
     To open and close a file a second time takes this process's locks on it away, those of SQLite too.
 
@@ -118,8 +118,15 @@ def _named(path: Path) -> Path:
 
 def _is(descriptor: int, sought: os.stat_result) -> bool:
     with suppress(OSError):
-        return os.path.samestat(os.fstat(descriptor), sought)
+        return os.path.samestat(os.fstat(descriptor), sought) and _is_readable(descriptor)
     return False
+
+
+def _is_readable(descriptor: int) -> bool:
+    """False for the file that the output goes to; databases are opened for both."""
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_WRONLY
 
 
 def _check_kind(found: os.stat_result, path: Path) -> None:

@@ -327,3 +327,10 @@ def test_the_command_says_what_it_left_and_does_not_hang(docs: Path, tmp_path: P
         "Left out, as 2 things are no regular files: circle.txt, pipe.txt.",
         "Left out, as 1 link leads out of the folder: device.txt.",
     ]
+
+
+def test_a_file_that_this_process_only_writes_to_is_read_like_any_other(tmp_path: Path) -> None:
+    file = tmp_path / "out.txt"
+    with open(file, "w", encoding="utf-8") as out:
+        print("words", file=out, flush=True)
+        assert read_file(file, 100).split() == [b"words"]
