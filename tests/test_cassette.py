@@ -1124,3 +1124,27 @@ def test_names_that_are_secret_stay_apart(tmp_path: Path) -> None:
         client.post("http://x/api/v1/threads", json={**body, "call 13800000009": 9})
     with httpx.Client(transport=ReplayTransport(file)) as client:
         assert client.post("http://x/api/v1/threads", json=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(r"(a+)+$", r"(?:\w+\s?)*!", r"(a|a)*b", r"(\d+)*x", r"(x+x+)+y", r"(.*a){25}", r"(?:[a-z]+\.?)+@"),
+        *(r"sk-(?:[a-z]+)+!", r"(?:(?:word)+)+!", r"^(([a-z])+.)+[A-Z]([a-z])+$"),
+    ],
+)
+def test_a_pattern_that_takes_years_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigurationError, match="would take years") as caught:
+        Redactor([], [pattern])
+    assert repr(pattern) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(r"\d{11}", r"[\w.+-]+@[\w-]+\.[\w.]+", r"(?:\d+[- ])+\d+", r"(?:a++)+b", r"\s+$", r"(?i)customer \w+"),
+        *(r"-----BEGIN[\s\S]+?-----END", r"(?:\d{1,3}\.){3}\d{1,3}", r".*secret.*", r"(?<=id=)\w+", ""),
+    ],
+)
+def test_a_pattern_that_ends_is_taken(pattern: str) -> None:
+    assert Redactor([], [pattern])

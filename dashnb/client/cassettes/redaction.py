@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -31,6 +32,9 @@ _LITTLE = 16_384
 _PART = 8
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[-+.\w]+', re.DOTALL)
+# Seconds of the processor for a line of some dozens of characters, which take microseconds else.
+_BUSY = 0.1
+_WORDS = ("a", "A", "0", " ", "a ", "-", ".", "_", "@", "/", "a.", "a-")
 _PREFIX = re.compile(r"(?:data:)?\s*")
 
 Span = tuple[int, int]
@@ -51,9 +55,11 @@ class Redactor:
         secrets: What must not be kept; also as JSON, in a URL and in base64. Those below four characters
             cannot be told from ordinary text, and are left.
         patterns: Regular expressions of what else must not be kept, looked for within a line of a stream.
+            Python's expressions go back: those that repeat a repetition may take years for a line of an answer. What
+            is found to is refused, but not all of it can be found; write such as possessive, as in ``(?:a++)+``.
 
     Raises:
-        ConfigurationError: A pattern is no regular expression.
+        ConfigurationError: A pattern is no regular expression, or found to take years for a short line.
     """
 
     def __init__(self, secrets: Iterable[Secret | str | None] = (), patterns: Iterable[str] = ()) -> None:
@@ -217,9 +223,33 @@ class Sieve:
 
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(pattern)
+        found = re.compile(pattern)
     except re.error as error:
         raise ConfigurationError(f"To redact {pattern!r} is no regular expression: {error}.") from error
+    if line := _endless(found):
+        raise ConfigurationError(
+            f"To redact {pattern!r} would take years for a text such as {line!r}: a repetition in it repeats.\n"
+            "Write the inner one without + or *, or possessive: (?:a+)+ as a+, (?:a+)* as (?:a++)*."
+        )
+    return found
+
+
+def _endless(pattern: re.Pattern[str]) -> str:
+    """A short line that keeps an expression busy; ``""`` if none of those tried does.
+
+    What doubles its work with each character is told before it takes long, as each line is a little longer.
+    """
+    words = dict.fromkeys((*_WORDS, *re.findall(r"[^\W_]{1,12}", pattern.pattern)[:8]))
+    befores = dict.fromkeys(("", *re.findall(r"[\w-]{1,12}", pattern.pattern)[:1]))
+    for before in befores:
+        for word in words:
+            for count in range(4, 44, 2):
+                line: str = before + word * count + "\0"
+                began = time.thread_time()
+                pattern.search(line)
+                if time.thread_time() - began > _BUSY:
+                    return line
+    return ""
 
 
 def _is_json(text: str) -> bool:
