@@ -446,6 +446,30 @@ def test_a_request_that_meets_a_failing_database_is_answered_with_the_cause(tmp_
     assert "dashnb doctor" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "leave", [Path.unlink, lambda file: file.rename(file.with_name("kept.db"))], ids=["deleted", "moved"]
+)
+def test_a_ledger_whose_file_is_gone_is_begun_anew(leave: Callable[[Path], object], tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    with dashnb.connect("local", database=":memory:") as client, dashnb.Session(client=client, ledger=file) as session:
+        session.ask("What is 2 + 3?")
+        leave(file)
+        session.ask("What is 4 + 4?")
+    with Ledger(file) as ledger:
+        assert list(ledger.runs()["prompt"]) == ["What is 4 + 4?"]
+    for kept in tmp_path.glob("kept.db"):
+        with Ledger(kept) as ledger:
+            assert list(ledger.runs()["prompt"]) == ["What is 2 + 3?"]
+
+
+def test_a_ledger_may_be_named_by_a_text(tmp_path: Path) -> None:
+    file = str(tmp_path / "ledger.db")
+    with dashnb.connect("local", database=":memory:") as client, dashnb.Session(client=client, ledger=file) as session:
+        session.ask("What is 2 + 3?")
+    with Ledger(file) as ledger:
+        assert len(ledger.runs()) == 1
+
+
 def test_a_ledger_that_is_locked_is_said_once_and_tried_again(tmp_path: Path) -> None:
     file = tmp_path / "ledger.db"
     state = RunState()

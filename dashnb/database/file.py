@@ -44,6 +44,14 @@ class DatabaseFile:
         """True if something is there, whatever it is."""
         return self.path != MEMORY and os.path.lexists(self.path)
 
+    def identity(self) -> tuple[int, int] | None:
+        """What tells the file from another one that takes its place; None if there is none."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def connect(self, *, create: bool = True) -> sqlite3.Connection:
         """A connection that begins no transaction by itself.
 

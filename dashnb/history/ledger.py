@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -115,8 +115,15 @@ class Ledger:
             with self._gate, self._file.failures(SQLAlchemyError):
                 _prepare(self._engine, self._file)
         except StoreError:
-            self.close()
+            self._closed = True
+            self._end()
             raise
+        self._identity = self._file.identity()
+
+    @property
+    def is_in_place(self) -> bool:
+        """False once the file was moved, replaced or deleted: what is recorded now is lost to its next reader."""
+        return self._file.identity() == self._identity
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -224,8 +231,20 @@ class Ledger:
     def close(self) -> None:
         """Close the file. Closing twice does nothing."""
         with self._lock:
+            if not self._closed and not self.is_in_place:
+                self._take_along()
             self._closed = True
             self._end()
+
+    def _take_along(self) -> None:
+        """Write all into a file that was moved: of one that is not in its place, SQLite leaves the log behind."""
+        with (
+            suppress(StoreError),
+            self._gate,
+            self._file.failures(SQLAlchemyError),
+            closing(self._engine.raw_connection()) as connection,
+        ):
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def __enter__(self) -> Self:
         return self

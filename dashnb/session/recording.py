@@ -37,9 +37,10 @@ class Recording:
     """
 
     def __init__(
-        self, ledger: Ledger | Path | Literal["settings"] | None, *, said: str = "The run was not recorded."
+        self, ledger: Ledger | Path | str | Literal["settings"] | None, *, said: str = "The run was not recorded."
     ) -> None:
-        self._given = ledger
+        self._from_settings = ledger == "settings"
+        self._given = Path(ledger) if isinstance(ledger, str) else ledger
         self._said = said
         self.opened: Ledger | None = None
         self._failed = False
@@ -74,10 +75,14 @@ class Recording:
                 self.opened.close()
 
     def _open(self) -> Ledger | None:
-        if self._given == "settings":
+        if self._from_settings:
             self._given = Settings.load().ledger_file
+            self._from_settings = False
         if not isinstance(self._given, Path):
             return self._given
+        if self.opened is not None and not self.opened.is_in_place:
+            self.opened.close()  # before the next one is opened: what SQLite keeps beside a file has its name
+            self.opened = None
         if self.opened is None:
             from dashnb.history.ledger import Ledger
 

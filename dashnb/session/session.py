@@ -76,7 +76,7 @@ class Session:
         tools: Iterable[ToolLike | FunctionTool] = (),
         client: Client | None = None,
         thread: Thread | str | None = None,
-        ledger: Ledger | Path | Recording | Literal["settings"] | None = "settings",
+        ledger: Ledger | Path | str | Recording | Literal["settings"] | None = "settings",
         clock: Callable[[], int] = now_ms,
         busy: Busy | Decide = "raise",
         approve: Policy | Ask = "deny",
