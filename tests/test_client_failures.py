@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashnb.client.client import AsyncClient, Client
-from dashnb.client.failures import RETRIED_STATUSES, Backoff, retry_after
+from dashnb.client.failures import Backoff, retry_after
 from dashnb.errors import (
     AccessDeniedError,
     APIError,
@@ -411,7 +411,7 @@ def test_a_server_that_says_nothing_is_given_up_after_the_time_out() -> None:
 
 
 @pytest.mark.parametrize("use", READS)
-@pytest.mark.parametrize("status", sorted(RETRIED_STATUSES))
+@pytest.mark.parametrize("status", [408, 425, 429, 499, 500, 502, 503, 504, 520, 522, 524, 529, 530, 599])
 def test_reads_are_repeated(use: str, status: int, play: Play) -> None:
     answer = httpx.Response(200, json={"id": "any_1", "data": [], "has_more": False})
     played = play(READS[use], failed(status), failed(status), answer)
@@ -442,7 +442,7 @@ def test_the_number_of_attempts_can_be_chosen(attempts: int, play: Play) -> None
     assert len(played.requests) == max(1, attempts)
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 418, 501])
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 418, 501, 505, 507, 511])
 def test_reads_that_were_refused_are_not_repeated(status: int, play: Play) -> None:
     played = play(read, failed(status))
     assert (len(played.requests), played.sleeps) == (1, [])

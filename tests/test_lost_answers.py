@@ -112,6 +112,10 @@ FAULTS: dict[str, Fault] = {
     "502 after": answered(502, arrived=True),
     "500 after": answered(500, arrived=True),
     "503 before": answered(503, arrived=False),
+    "408 after": answered(408, arrived=True),
+    "520 after": answered(520, arrived=True),
+    "524 before": answered(524, arrived=False),
+    "524 after": answered(524, arrived=True),
     "429 before": answered(429, arrived=False),
     "429 after": answered(429, arrived=True),
     "login page before": answered(200, arrived=False),
@@ -388,7 +392,16 @@ def test_a_call_that_was_interrupted_is_not_made_again_and_the_others_are() -> N
 @pytest.mark.parametrize("joins", [True, False], ids=["numbered", "cloud"])
 @pytest.mark.parametrize(
     "name",
-    ["lost before headers", "timed out", "lost behind headers", "ended behind headers", "502 after", "429 after"],
+    [
+        "lost before headers",
+        "timed out",
+        "lost behind headers",
+        "ended behind headers",
+        "502 after",
+        "429 after",
+        "408 after",
+        "524 after",
+    ],
 )
 def test_a_run_whose_first_answer_is_lost_is_found_and_read(name: str, joins: bool) -> None:
     with staged() as stage, stage.session() as session:
@@ -398,7 +411,9 @@ def test_a_run_whose_first_answer_is_lost_is_found_and_read(name: str, joins: bo
         assert stage.way.sent.count("POST runs") == 1
 
 
-@pytest.mark.parametrize("name", ["lost before headers", "timed out", "lost in mid-body", "502 after", "429 after"])
+@pytest.mark.parametrize(
+    "name", ["lost before headers", "timed out", "lost in mid-body", "502 after", "429 after", "408 after", "524 after"]
+)
 def test_a_message_whose_answer_is_lost_is_not_posted_again(name: str) -> None:
     with staged() as stage, stage.session() as session:
         fault = cut(20, RESET) if name == "lost in mid-body" else FAULTS[name]

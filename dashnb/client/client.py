@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from dashnb import __version__
 from dashnb.bearer import Bearer
 from dashnb.client.calls import Call
-from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, retry_after, unreachable, unsent
+from dashnb.client.failures import Backoff, decode, is_passing, retry_after, unreachable, unsent
 from dashnb.client.pools import AsyncPool, Channel, Pool
 from dashnb.client.procedures import Pause, Procedure
 from dashnb.client.resources import (
@@ -103,7 +103,7 @@ class _Endpoint:
             return None
         if isinstance(outcome, httpx.RequestError):
             return self._backoff.delay(attempt)
-        if outcome.status_code not in RETRIED_STATUSES:
+        if not is_passing(outcome.status_code):
             return None
         return self._backoff.delay(attempt, retry_after=retry_after(outcome.headers))
 

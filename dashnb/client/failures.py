@@ -29,7 +29,9 @@ from dashnb.errors import (
 from dashnb.foreign import read_json
 from dashnb.keys import mask
 
-RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+# Somebody on the way was too slow, or went away; of the errors of servers, these come again each time.
+_SLOW = frozenset({408, 425, 429, 499})
+_LASTING = frozenset({501, 505, 507, 508, 510, 511})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
@@ -61,6 +63,15 @@ class Backoff:
             return retry_after if retry_after <= self.longest else None
         longest = min(self.longest, self.first * 2.0 ** (attempt - 1))
         return longest * self.rng.uniform(0.5, 1.0)
+
+
+def is_passing(status: int) -> bool:
+    """True if an answer with this status says nothing for good: a server, or a proxy on the way, could not answer now.
+
+    >>> is_passing(503), is_passing(524), is_passing(408), is_passing(404), is_passing(501)
+    (True, True, True, False, False)
+    """
+    return status in _SLOW or (status >= 500 and status not in _LASTING)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -168,7 +179,7 @@ def may_have_arrived(error: DashnbError) -> bool:
     if isinstance(error, ConnectionFailed):
         return not isinstance(error.__cause__, _NEVER_SENT)
     if isinstance(error, APIError):
-        return error.status_code in RETRIED_STATUSES
+        return is_passing(error.status_code)
     return isinstance(error, ProtocolError) or (isinstance(error, StreamError) and not error.code)
 
 

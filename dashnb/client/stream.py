@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from dashnb.client.calls import Call, join_run, retrieve_run
-from dashnb.client.failures import RETRIED_STATUSES, Backoff, decode, short, unreachable, unsent
+from dashnb.client.failures import Backoff, decode, is_passing, short, unreachable, unsent
 from dashnb.client.numbering import Hole, Numbering, position_of
 from dashnb.client.procedures import Pause, Procedure, goes_on, is_over
 from dashnb.credentials import Known
@@ -133,7 +133,7 @@ class Reader:
         if not self._tries:
             self._break = failure
         is_lasting = isinstance(failure, (ProtocolError, httpx.DecodingError)) or (
-            isinstance(failure, APIError) and failure.status_code not in RETRIED_STATUSES
+            isinstance(failure, APIError) and not is_passing(failure.status_code)
         )
         if self.done or is_lasting or not self._opened or self._at.seq is None or not self.thread_id:
             return None
