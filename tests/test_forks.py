@@ -306,6 +306,36 @@ def test_parent_and_child_do_not_share_connections_to_a_port(file: str) -> None:
     assert (set(seen), told) == ({"parent"}, [[str(number) for number in range(20)]])
 
 
+def test_a_child_closes_its_copies_of_connections_without_a_word_and_its_parent_goes_on(file: str) -> None:
+    program = """
+import dashnb, os, sys
+with dashnb.Client(sys.argv[1], api_key=sys.argv[2]) as client:
+    first = client.threads.create()
+    held = {name for name in os.listdir("/proc/self/fd")}
+    for number in range(3):
+        pid = os.fork()
+        if pid == 0:
+            kinds = [os.readlink(f"/proc/self/fd/{name}") for name in held if os.path.exists(f"/proc/self/fd/{name}")]
+            print("held", sum("socket" in kind for kind in kinds), flush=True)
+            print("asked", client.threads.retrieve(first.id).id == first.id, flush=True)
+            client.close()
+            sys.exit(0)
+        os.waitpid(pid, 0)
+        print("parent", client.threads.retrieve(first.id).id == first.id, flush=True)
+"""
+    with dashnb.serve(engine="guide", database=file) as server:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-W", "error", "-c", program, server.base_url, server.api_key],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE * 2,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split("\n")[:3] == ["held 0", "asked True", "parent True"]
+    assert done.stdout.count("parent True") == 3
+
+
 def test_a_child_leaves_the_port_and_the_server_to_its_parent() -> None:
     with dashnb.serve(engine="guide", database=":memory:") as server:
         port = int(server.base_url.split(":")[2].partition("/")[0])

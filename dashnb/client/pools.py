@@ -8,6 +8,7 @@ Channel    one answer, read by a task of its own, so that who stops waiting for 
 from __future__ import annotations
 
 import asyncio
+import socket
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
@@ -31,12 +32,27 @@ class Pool:
 
     def __init__(self, make: Callable[[], httpx.Client]) -> None:
         self._make = make
-        self._http: httpx.Client | None = make()
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._http: httpx.Client | None = self._made()
         self._closed = False
         heed(self, child=Pool._inherit)
 
+    def _made(self) -> httpx.Client:
+        http = self._make()
+        http.event_hooks["response"].append(self._note)
+        return http
+
+    def _note(self, response: httpx.Response) -> None:
+        stream = response.extensions.get("network_stream")
+        connected = stream.get_extra_info("socket") if stream is not None else None
+        if isinstance(connected, socket.socket):
+            self._sockets.add(connected)
+
     def _inherit(self) -> None:
-        # What two processes read from one connection is neither's answer.
+        # What two processes read from one connection is neither's answer. The parent still has its own end.
+        for connected in list(self._sockets):
+            connected.close()
+        self._sockets = weakref.WeakSet()
         self._http = None
 
     @property
@@ -49,7 +65,7 @@ class Pool:
         if self._closed:
             raise closed()
         if self._http is None:
-            self._http = self._make()
+            self._http = self._made()
         return self._http
 
     def close(self) -> None:
