@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from dashnb.errors import BadRequestError
 from dashnb.local.body import MOST_DEPTH, MOST_VALUES, SMALL_BYTES, read_json, undisturbed
 from dashnb.local.models.engine import TextPiece
+from dashnb.local.service import LocalService
 from dashnb.protocol.requests import COUNT_LIMIT
 from scripted import Api, Script, serving
 
@@ -285,3 +287,24 @@ def test_an_assistant_of_before_with_two_tools_of_one_name_says_what_to_do(api: 
     response = api.client.post("/threads/runs", json={"assistant_id": assistant})
     assert answered(response) == 400
     assert "rename the function" in response.json()["message"]
+
+
+def test_who_leaves_in_the_middle_of_a_request_is_no_failure_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    parts = [
+        {"type": "http.request", "body": b'{"metadata": {', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return parts.pop(0)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    path = "/api/v1/threads"
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+    with LocalService(":memory:", Script(), plugins={}) as service:
+        asyncio.run(service.app({**scope, "headers": [], "app": None, "extensions": {}}, receive, send))
+    assert sent[0]["status"] == 408
+    assert caplog.records == []

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -68,7 +69,11 @@ def create_app(
     ]
     routes.append(Route(PREFIX + JOIN.path, answerer.join, methods=[JOIN.method]))
     routes.append(Route("/openapi.json", _describe, methods=["GET"]))
-    handlers: dict[Any, Any] = {HTTPException: answerer.refuse, Exception: answerer.fail}
+    handlers: dict[Any, Any] = {
+        HTTPException: answerer.refuse,
+        ClientDisconnect: answerer.part,
+        Exception: answerer.fail,
+    }
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -157,6 +162,10 @@ class _Answerer:
         if error.status_code == 405:
             code, message = "UnsupportedOperation", f"{http.url.path} does not take {http.method}."
         return self._error(api_error(error.status_code, code=code, message=message), self._request_ids())
+
+    async def part(self, _http: HttpRequest, _error: Exception) -> Response:
+        """The answer to who has left in the middle of a request; nobody reads it, and nothing is wrong."""
+        return self._error(api_error(408, code="RequestTimeOut", message="The request broke off."), self._request_ids())
 
     async def fail(self, http: HttpRequest, error: Exception) -> Response:
         """The answer when the embedded API itself is at fault."""
