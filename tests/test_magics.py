@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,24 @@ from IPython.utils.capture import capture_output
 from shells import opened, run
 
 import dashnb
-from dashnb.errors import BadRequestError, ConfigurationError, DashnbError, NotFoundError, RunError, ServerError
+from dashnb.errors import (
+    BadRequestError,
+    ConfigurationError,
+    DashnbError,
+    NotFoundError,
+    RunError,
+    RunInterrupted,
+    ServerError,
+)
 from dashnb.magics.arguments import cell_parser, connect_parser, history_parser, run_parser, table_of
 from dashnb.magics.commands import COMMANDS
+from dashnb.magics.display import show
 from dashnb.magics.explanations import hint_model
 from dashnb.magics.magics import AssistantMagics
+from dashnb.protocol.objects import Run
 from dashnb.protocol.state import RunState
 from dashnb.session.result import RunResult
+from dashnb.view import Heading
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
@@ -254,6 +265,30 @@ def test_an_interrupt_cancels_the_run_keeps_the_answer_and_fails_the_cell_in_one
     assert (row["status"], row["text"]) == ("cancelled", answer.text)
     monkeypatch.undo()
     run(shell, "%%assistant\nWhat is 2 + 3?")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("completed", "Stopped; the run was completed by then."),
+        ("failed", "Stopped; the run was failed by then."),
+        ("cancelled", "Stopped; the run was cancelled."),
+        ("requires_action", "Stopped; the run still waits for functions."),
+        ("abandoned", "Stopped; the run run_1 was not cancelled, and may go on at the service."),
+    ],
+)
+def test_an_interrupt_says_what_became_of_the_run(status: str, told: str) -> None:
+    state = RunState()
+
+    def states() -> Generator[RunState, None, None]:
+        state.merge(Run(id="run_1", status=status))
+        yield state
+        raise KeyboardInterrupt
+
+    with pytest.raises(RunInterrupted) as caught:
+        show(states(), state, Heading(), mode="text")
+    assert str(caught.value).splitlines()[0] == told
+    assert caught.value.state is state
 
 
 def stopped(shell: InteractiveShell, cell: str) -> str:

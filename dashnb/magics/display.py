@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dashnb.errors import NotFoundError, RunInterrupted
+from dashnb.protocol.lifecycle import is_final
 from dashnb.protocol.objects import Run
 from dashnb.protocol.state import ABANDONED, RunState
 from dashnb.session.connection import Connection
@@ -105,4 +106,8 @@ def _interrupted(state: RunState) -> str:
         return "Stopped before the run had a name.\nIf it turns up all the same, the next question ends it."
     if state.status == ABANDONED:
         return f"Stopped; the run {state.id} was not cancelled, and may go on at the service.\nWhat arrived is kept."
-    return "Stopped; the run was cancelled.\nWhat arrived is kept, and the thread takes the next question."
+    if state.status == "requires_action":
+        return "Stopped; the run still waits for functions.\nGo on with it: %assistant continue."
+    by_itself = is_final(state.status) and state.status != "cancelled"
+    how = f"{state.status} by then" if by_itself else "cancelled"
+    return f"Stopped; the run was {how}.\nWhat arrived is kept, and the thread takes the next question."
