@@ -13,7 +13,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -21,7 +21,7 @@ from dashnb import __version__
 from dashnb.characters import exact_json, in_line, visible
 from dashnb.credentials import MASK, redacted
 from dashnb.errors import DashnbError, RunInterrupted
-from dashnb.stopping import INTERRUPTED_STATUS, TERMINATED_STATUS, Terminated, stoppable
+from dashnb.stopping import INTERRUPTED_STATUS, TERMINATED_STATUS, Stop, Terminated, stoppable
 from dashnb.streams import Streams
 
 if TYPE_CHECKING:
@@ -40,18 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The words behind ``dashnb``; those of the process if left out.
     """
-    with Streams() as streams:
+    # When the program is about to end, another Ctrl-C does not make a traceback of that.
+    at_last = signal.SIG_DFL if arguments is None else None
+    with stoppable(at_last=at_last) as stop, Streams() as streams:
         try:
-            return streams.status(_carry_out(arguments, streams))
+            return streams.status(_carry_out(arguments, streams, stop))
         except SystemExit as end:  # of arguments that need no command, such as --help
             raise SystemExit(streams.status(int(end.code or 0))) from None
-        finally:
-            if arguments is None:
-                # The program is about to end; another Ctrl-C does not make a traceback of that.
-                signal.signal(signal.SIGINT, signal.SIG_DFL)
+        except KeyboardInterrupt:  # while what waits is written
+            return INTERRUPTED_STATUS
 
 
-def _carry_out(arguments: Sequence[str] | None, streams: Streams) -> int:
+def _carry_out(arguments: Sequence[str] | None, streams: Streams, stop: Stop) -> int:
     try:
         options, rest = _parser().parse_known_args(arguments)
         if rest and options.command != "lab":
@@ -59,7 +59,7 @@ def _carry_out(arguments: Sequence[str] | None, streams: Streams) -> int:
         options.rest = rest
         streams.out.patient = options.run in _PATIENT
         run: Callable[[argparse.Namespace], int] = options.run
-        with stoppable(by_itself=options.run in (_serve, _lab)):
+        with stop.by_itself() if run in (_serve, _lab) else nullcontext():
             return run(options)
     except RunInterrupted as error:
         _complain(error)

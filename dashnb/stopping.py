@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED_STATUS = 130
 TERMINATED_STATUS = 143
+AGAIN_SECONDS = 0.01
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 class Terminated(SystemExit):
@@ -19,31 +22,70 @@ class Terminated(SystemExit):
 
 
 @contextmanager
-def stoppable(*, by_itself: bool) -> Iterator[None]:
+def stoppable(*, at_last: Handler | None = None) -> Iterator[Stop]:
     """End in good order on the first Ctrl-C or SIGTERM, and at once, without a word of Python's, if it takes too long.
 
     Args:
-        by_itself: Whether the command has a way of its own with a second Ctrl-C.
+        at_last: What another Ctrl-C does afterwards; what it did before if left out.
     """
-    presses = itertools.count(1)
+    stop = Stop()
+    with ExitStack() as undo:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in ((signal.SIGTERM, stop.terminate), (signal.SIGINT, stop.interrupt)):
+                # Whoever started us may have said that Ctrl-C is not for us, as a shell does with &.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    earlier = signal.signal(number, handler)
+                    undo.callback(signal.signal, number, at_last or earlier if number == signal.SIGINT else earlier)
+            undo.callback(setattr, sys, "unraisablehook", sys.unraisablehook)
+            sys.unraisablehook = stop.lost
+        yield stop
 
-    def interrupt(_number: int, _frame: object) -> None:
-        press = next(presses)
-        if press == 1:
+
+class Stop:
+    """What the signals do: the first ends the command in good order, a later one the process."""
+
+    def __init__(self) -> None:
+        self._presses = 0
+        self._usual = sys.unraisablehook
+
+    @contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """Let Ctrl-C be as it is in Python, for a command that has a way of its own with a second one."""
+        is_ours = signal.getsignal(signal.SIGINT) == self.interrupt
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            self._presses = 1
+            if is_ours:
+                signal.signal(signal.SIGINT, self.interrupt)
+
+    def interrupt(self, _number: int, _frame: object) -> None:
+        self._presses += 1
+        if self._presses == 1:
             raise KeyboardInterrupt
         # A second one would hit what the first has begun to put away, anywhere.
-        if press > 2:
+        if self._presses > 2:
             os._exit(INTERRUPTED_STATUS)
         os.write(2, b"dashnb: stopping; Ctrl-C once more ends at once.\n")
 
-    def terminate(number: int, _frame: object) -> NoReturn:
+    def terminate(self, number: int, _frame: object) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
         raise Terminated(TERMINATED_STATUS)
 
-    with ExitStack() as undo:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in ((signal.SIGTERM, terminate), (signal.SIGINT, interrupt)):
-                # Whoever started us may have said that Ctrl-C is not for us, as a shell does with &.
-                if signal.getsignal(number) is not signal.SIG_IGN and not (by_itself and number == signal.SIGINT):
-                    undo.callback(signal.signal, number, signal.signal(number, handler))
-        yield
+    def lost(self, told: sys.UnraisableHookArgs) -> None:
+        """Let a signal come again that came where Python drops exceptions, as in the callback of a weak reference."""
+        if isinstance(told.exc_value, Terminated):
+            signal.signal(signal.SIGTERM, self.terminate)
+            self._send_soon(signal.SIGTERM)
+        elif isinstance(told.exc_value, KeyboardInterrupt):
+            self._presses = 0
+            self._send_soon(signal.SIGINT)
+        else:
+            self._usual(told)
+
+    def _send_soon(self, number: int) -> None:
+        timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()

@@ -175,6 +175,39 @@ def test_a_command_that_is_stopped_cancels_its_run_and_says_so_in_a_line(
     assert recorded(place) == [("cancelled", False)]
 
 
+WHILE_IT_SAYS_SO = """
+import signal, sys
+from dashnb import cli
+from dashnb.streams import Output
+
+def strike(_options):
+    signal.raise_signal(signal.SIGINT)
+
+def struck(output, text, write=Output.write):
+    if "stopped" in text:
+        signal.raise_signal(signal.SIGINT)
+    return write(output, text)
+
+cli._plugins_list = cli._serve = strike
+Output.write = struck
+sys.argv = ["dashnb", *sys.argv[1:]]
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize("command", [["plugins", "list"], ["serve"]])
+def test_ctrl_c_while_a_command_says_that_it_was_stopped_makes_no_traceback(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WHILE_IT_SAYS_SO, *command],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    said = "dashnb: stopping; Ctrl-C once more ends at once.\ndashnb: stopped.\n"
+    assert (done.returncode, done.stderr) == (130, said)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("pause", [0.0, 0.002, 0.02, 0.1])
@@ -188,6 +221,38 @@ def test_a_command_that_is_stopped_again_ends_without_a_traceback(
     assert asking.returncode in (130, 143, -number)
     assert "Traceback" not in said
     assert "Exception" not in said
+
+
+LOST = """
+import signal, sys, time, weakref
+from dashnb.stopping import stoppable
+
+class Thing: ...
+
+def strike(_reference):
+    signal.raise_signal(number)
+    time.sleep(0)
+
+number = signal.Signals[sys.argv[1]]
+with stoppable():
+    thing = Thing()
+    reference = weakref.ref(thing, strike)
+    try:
+        del thing
+        time.sleep(30)
+    except BaseException as error:
+        print(type(error).__name__)
+    else:
+        print("nothing came")
+"""
+
+
+@pytest.mark.parametrize(("name", "error"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "Terminated")])
+def test_a_signal_that_comes_where_python_drops_exceptions_comes_again(name: str, error: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOST, name], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (f"{error}\n", "", 0)
 
 
 # --- the pieces ----------------------------------------------------------------------------------------
