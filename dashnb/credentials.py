@@ -242,15 +242,18 @@ class Known:
     def __init__(self, secrets: Iterable[str], *, shortest: int = 4, by: str = REDACTED) -> None:
         forms = sorted({form for one in secrets if len(one) >= shortest for form in _forms(one)}, key=len, reverse=True)
         longest = len(forms[0]) - 1 if forms else 0
-        beginnings = {form[:size] for form in forms for size in range(1, len(form))}
+        initials = frozenset(form[0] for form in forms)
         pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
 
         def found(text: str) -> list[Span]:
             return [match.span() for match in pattern.finditer(text)] if pattern else []
 
         def begins(text: str) -> int:
-            sizes = range(min(longest, len(text)), 0, -1)
-            return len(text) - next((size for size in sizes if text[-size:] in beginnings), 0)
+            places = range(max(0, len(text) - longest), len(text))
+            return next((place for place in places if text[place] in initials and is_begun(text[place:])), len(text))
+
+        def is_begun(tail: str) -> bool:
+            return any(len(tail) < len(form) and form.startswith(tail) for form in forms)
 
         def cut_off(text: str, least: int) -> Span | None:
             size = len(text) - begins(text)

@@ -617,3 +617,10 @@ def test_arguments_are_not_changed(client: Client, wire: Wire) -> None:
         {"messages": [{"role": "user", "content": "Hi"}]},
         {"model": "m", "tools": [dict(tool)]},
     ]
+
+
+@pytest.mark.parametrize("given", [{"api_key": "x" * 5000}, {"api_key": KEY, "workspace": "w" * 5000}])
+def test_what_is_longer_than_any_key_is_refused_before_anything_is_made_of_it(given: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="longer than 4096 characters") as caught:
+        Client(URL, **given)  # type: ignore[arg-type] # of the arguments, only texts are given
+    assert "xxxx" not in str(caught.value)

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import time
+import tracemalloc
 import urllib.parse
 
 import pytest
@@ -240,3 +241,16 @@ def test_the_work_grows_no_faster_than_the_text(piece: str) -> None:
     spans(text)
     open_token(text)
     assert time.process_time() - began < 5.0  # hundreds of seconds, were it the square
+
+
+def test_a_long_secret_costs_memory_by_its_length_and_not_by_its_square() -> None:
+    secret = "".join(f"{number:x}" for number in range(2000))
+    tracemalloc.start()
+    known = Known([secret])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000
+    assert known.without(f"a {secret} b") == "a [redacted] b"
+    for size in (1, 2, 100, len(secret) - 1):
+        assert known.begins("now: " + secret[:size]) == 5
+    assert known.begins("now: " + secret[:100] + "!") == 106

@@ -49,6 +49,7 @@ REGIONS = {
 }
 DEFAULT_TIMEOUT = 300.0
 CONNECT_TIMEOUT = 10.0
+MOST_CHARACTERS = 4096  # of a key; no server takes a header that is much longer
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -73,6 +74,9 @@ class _Endpoint:
         self.workspace = workspace
         self.base_url = url = _checked_url(base_url)
         for what, value in (("API key", api_key), ("workspace", workspace or None)):
+            # In no variable: a traceback would show it.
+            if len(reveal(value) or "") > MOST_CHARACTERS:
+                raise ConfigurationError(f"The {what} is longer than {MOST_CHARACTERS} characters; no {what} is.")
             if value is not None and not re.fullmatch(r"[!-~]+", reveal(value) or ""):
                 raise ConfigurationError(f"The {what} is empty or has blanks or other characters that no {what} has.")
         if not timeout > 0:
